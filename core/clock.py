@@ -1,0 +1,66 @@
+"""Time: UTC instants in Python, integers in SQL, and the database's own clock for leases and freshness."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC `datetime`, stored as whole microseconds since 1970: equal and ordered alike in every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Refuses naive values, since their zone would be a guess."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("an instant needs a time zone")
+        return (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """The stored microseconds as an aware UTC time."""
+        return None if value is None else _EPOCH + timedelta(microseconds=int(value))
+
+
+class db_now(FunctionElement[datetime]):  # noqa: N801 - reads as a SQL function
+    """The database's clock, as an `Instant`; `plus_us` shifts it by a constant number of microseconds."""
+
+    type = Instant()
+    inherit_cache = False
+    name = "db_now"
+
+    def __init__(self, plus_us: int = 0) -> None:
+        super().__init__()
+        self.plus_us = int(plus_us)
+
+
+def db_in(seconds: float) -> db_now:
+    """The database's clock plus `seconds`."""
+    return db_now(int(seconds * 1_000_000))
+
+
+@compiles(db_now, "sqlite")
+def _sqlite_now(element: db_now, compiler: SQLCompiler, **_: Any) -> str:
+    return f"(CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER) + {element.plus_us})"
+
+
+@compiles(db_now, "postgresql")
+def _postgresql_now(element: db_now, compiler: SQLCompiler, **_: Any) -> str:
+    return f"(CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) + {element.plus_us})"
+
+
+def utc_now() -> datetime:
+    """This machine's clock; for display only. Decisions use the database's."""
+    return datetime.now(UTC)

@@ -1,0 +1,99 @@
+"""Sessions: one short transaction each, a snapshot to read, an immediate lock to write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from core.clock import db_now
+
+
+class Database:
+    """The SQL truth. Opening it connects nothing; the first session does.
+
+    `read()` is one consistent snapshot; `write()` commits when its block ends and rolls back when it raises.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = _sqlite_engine(url) if self.is_sqlite else _server_engine(url)
+        self._reader, self._writer = _reader_and_writer(self.engine, self.is_sqlite)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """One read-only snapshot; nothing that is changed in it is kept."""
+        with Session(self._reader, autoflush=False) as session:
+            try:
+                yield session
+            finally:
+                session.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """One transaction. SQLite takes the write lock at once, so no later step can be refused it."""
+        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Closes every pooled connection."""
+        self.engine.dispose()
+
+
+def now(session: Session) -> datetime:
+    """The database's clock."""
+    return session.execute(select(db_now())).scalar_one()
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _sqlite_engine(url: str) -> Engine:
+    engine = create_engine(
+        url,
+        connect_args={"timeout": 60, "check_same_thread": False},
+        json_serializer=_dumps,
+        pool_size=16,
+        max_overflow=48,
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _server_engine(url: str) -> Engine:
+    return create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=24, json_serializer=_dumps)
+
+
+def _reader_and_writer(engine: Engine, sqlite: bool) -> tuple[Engine, Engine]:
+    if sqlite:
+        return engine, engine.execution_options(ambit_write=True)
+    snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return snapshot, engine.execution_options(isolation_level="READ COMMITTED")
+
+
+def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
+    """The driver's own transaction control is switched off: it begins too late to guard a read-then-write."""
+    connection.isolation_level = None
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "temp_store=MEMORY",
+        "cache_size=-65536",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get("ambit_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -1,0 +1,113 @@
+"""Every setting of Ambit, typed: from arguments, the environment (`AMBIT_…`), `.env`, then `ambit.toml`."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+class Settings(BaseSettings):
+    """All settings with their defaults; each is documented in docs/settings.md."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="AMBIT_", env_file=".env", toml_file="ambit.toml", extra="forbid", frozen=True
+    )
+
+    data_dir: Path = Field(Path(".ambit"), description="Folder of the embedded installation: SQL file, index, keys.")
+    database_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL of the SQL database; absent: SQLite in `data_dir`."
+    )
+    index_url: str | None = Field(
+        None, description="URL of a Qdrant server; absent: the embedded engine in `data_dir`."
+    )
+    index_api_key: SecretStr | None = Field(None, description="API key of the Qdrant server.")
+    index_replicas: int = Field(1, ge=1, description="Replicas of each shard of a collection on a Qdrant server.")
+    index_shards: int = Field(1, ge=1, description="Shards of a collection on a Qdrant server.")
+    broker_url: SecretStr | None = Field(
+        None,
+        description="Celery broker (`amqp://…` or `redis://…`); absent: threads of this process do the work.",
+    )
+    tenant: str = Field("default", description="Key of the tenant that the command line acts in.")
+    encoder: str = Field("all-MiniLM-L6-v2", description="Sentence-transformers model by name or path.")
+    encoder_backend: Literal["auto", "torch"] = Field("auto", description="What runs the encoder.")
+    encoder_threads: int = Field(0, ge=0, description="Threads of the encoder; 0: one for each core.")
+    chunk_tokens: int = Field(
+        200, ge=32, le=8192, description="Most tokens of a chunk, counted by the encoder's tokenizer."
+    )
+    worker_threads: int = Field(2, ge=1, le=64, description="Threads that fetch and parse in one worker process.")
+    lease_s: float = Field(60.0, ge=1, description="Seconds a worker may hold work without renewing its claim.")
+    poll_s: float = Field(0.2, gt=0, description="Seconds between looks for work when nothing waits.")
+    max_attempts: int = Field(4, ge=1, description="Tries of an item before a transient error is final.")
+    retry_base_s: float = Field(
+        1.0, gt=0, description="Seconds before the first retry; doubles each time, with jitter."
+    )
+    deletion_guard: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Share of a source that one sync may delete before it is held for approval.",
+    )
+    deletion_guard_min: int = Field(20, ge=0, description="Documents a sync may always delete without being held.")
+    parse_timeout_s: float = Field(120.0, gt=0, description="Seconds one file may take to parse.")
+    parse_memory_mb: int = Field(
+        2048, ge=256, description="Address space in MiB a parser process may use above its start."
+    )
+    max_file_mb: int = Field(100, ge=1, description="Largest file in MiB that is fetched.")
+    max_pages: int = Field(5000, ge=1, description="Most pages of one document that are parsed.")
+    max_expansion: int = Field(200, ge=1, description="Most times its size that a compressed document may unpack to.")
+    search_candidates: int = Field(100, ge=10, le=1000, description="Candidates each search leg contributes.")
+    top_k_max: int = Field(100, ge=1, le=1000, description="Largest `top_k` a caller may ask for.")
+    query_max_chars: int = Field(8000, ge=100, description="Longest query accepted, in characters.")
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8600, ge=0, le=65535, description="Port the API listens on.")
+    body_max_mb: int = Field(64, ge=1, description="Largest request body accepted, in MiB.")
+    model_timeout_s: float = Field(60.0, gt=0, description="Deadline of one model call in seconds.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="`auto`: console on a terminal, else JSON."
+    )
+    url: str | None = Field(None, description="URL of a running Ambit that the command line talks to.")
+    key: SecretStr | None = Field(None, description="API key the command line sends to `url`.")
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment, that over `.env`, that over `ambit.toml`."""
+        return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
+
+    @cached_property
+    def sql_url(self) -> str:
+        """The SQLAlchemy URL in force."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir / 'ambit.db'}"
+
+    @property
+    def embedded_index(self) -> bool:
+        """Whether vectors live in this process's own engine."""
+        return self.index_url is None
+
+    @property
+    def index_dir(self) -> Path:
+        """Folder of the embedded index."""
+        return self.data_dir / "index"

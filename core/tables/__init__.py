@@ -1,0 +1,43 @@
+"""The ORM tables, one file an aggregate."""
+
+from core.tables.access import Ace, AclNode, Label, Policy, StateHistory
+from core.tables.audit import AuditEntry
+from core.tables.base import Base
+from core.tables.directory import ApiKey, App, Group, Membership, Principal, User
+from core.tables.documents import Chunk, Document, DocumentVersion, Upload, VersionChunk
+from core.tables.index import ChunkPoint, Facet, Generation
+from core.tables.runs import IdempotencyKey, Item, Run
+from core.tables.sources import ConfigObject, Source, StoredSecret
+from core.tables.tenancy import PolicyEpoch, Tenant
+
+__all__ = [
+    "Ace",
+    "AclNode",
+    "ApiKey",
+    "App",
+    "AuditEntry",
+    "Base",
+    "Chunk",
+    "ChunkPoint",
+    "ConfigObject",
+    "Document",
+    "DocumentVersion",
+    "Facet",
+    "Generation",
+    "Group",
+    "IdempotencyKey",
+    "Item",
+    "Label",
+    "Membership",
+    "Policy",
+    "PolicyEpoch",
+    "Principal",
+    "Run",
+    "Source",
+    "StateHistory",
+    "StoredSecret",
+    "Tenant",
+    "Upload",
+    "User",
+    "VersionChunk",
+]

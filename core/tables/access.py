@@ -1,0 +1,115 @@
+"""Access nodes, their entries and labels, rules, and what each of them was before."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.tables.base import Base, PrimaryKey, TenantId
+from core.tables.directory import OPEN
+
+
+class AclNode(Base):
+    """A place with permissions or labels of its own.
+
+    `mode` is inherit, break or narrow. A `closed` node's access could not be read: nothing below it is readable,
+    breaks included. `pending` is what a sync wants it to be, held back while that would widen access.
+    """
+
+    __tablename__ = "acl_node"
+    __table_args__ = (
+        UniqueConstraint("source_id", "key"),
+        Index(None, "parent_id"),
+        Index(None, "tenant_id"),
+    )
+
+    id: Mapped[PrimaryKey]
+    tenant_id: Mapped[TenantId]
+    source_id: Mapped[int]
+    key: Mapped[str]
+    """The container's id at the source, or `=` and a digest for a node shared by single documents."""
+    title: Mapped[str] = mapped_column(default="")
+    parent_id: Mapped[int | None]
+    mode: Mapped[str] = mapped_column(default="inherit")
+    closed: Mapped[bool] = mapped_column(default=False)
+    pending: Mapped[dict[str, Any] | None]
+    seen_run_id: Mapped[int | None]
+    epoch_from: Mapped[int]
+
+
+class Ace(Base):
+    """An entry: one principal allowed or denied at one node; closed by `epoch_to`, never deleted."""
+
+    __tablename__ = "ace"
+    __table_args__ = (
+        Index("ix_ace_node_open", "node_id", sqlite_where=OPEN, postgresql_where=OPEN),
+        Index("ix_ace_principal_open", "principal_id", "effect", sqlite_where=OPEN, postgresql_where=OPEN),
+    )
+
+    id: Mapped[PrimaryKey]
+    tenant_id: Mapped[TenantId]
+    node_id: Mapped[int]
+    principal_id: Mapped[int]
+    effect: Mapped[str]
+    origin: Mapped[str]
+    """`source` or `admin`; a sync replaces only its own."""
+    app_id: Mapped[int | None]
+    """Principal id of the app through which alone the entry holds."""
+    not_before: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    waived: Mapped[bool] = mapped_column(default=False)
+    """An admin let an unresolved deny stand open."""
+    epoch_from: Mapped[int]
+    epoch_to: Mapped[int | None]
+
+
+class Label(Base):
+    """A classification or free attribute stated at a node; closed by `epoch_to`, never deleted."""
+
+    __tablename__ = "label"
+    __table_args__ = (Index("ix_label_node_open", "node_id", sqlite_where=OPEN, postgresql_where=OPEN),)
+
+    id: Mapped[PrimaryKey]
+    tenant_id: Mapped[TenantId]
+    node_id: Mapped[int]
+    name: Mapped[str]
+    value: Mapped[str]
+    origin: Mapped[str]
+    epoch_from: Mapped[int]
+    epoch_to: Mapped[int | None]
+
+
+class Policy(Base):
+    """An admin's rule in CEL; closed by `epoch_to`, never deleted."""
+
+    __tablename__ = "policy"
+    __table_args__ = (
+        Index("uq_policy_open", "tenant_id", "key", unique=True, sqlite_where=OPEN, postgresql_where=OPEN),
+    )
+
+    id: Mapped[PrimaryKey]
+    tenant_id: Mapped[TenantId]
+    key: Mapped[str]
+    effect: Mapped[str]
+    condition: Mapped[str]
+    enforced: Mapped[bool] = mapped_column(default=False)
+    epoch_from: Mapped[int]
+    epoch_to: Mapped[int | None]
+
+
+class StateHistory(Base):
+    """What a user, node, document, app or source was, for decisions, in `[epoch_from, epoch_to)`."""
+
+    __tablename__ = "state_history"
+    __table_args__ = (Index(None, "tenant_id", "kind", "subject_id", "epoch_from"),)
+
+    id: Mapped[PrimaryKey]
+    tenant_id: Mapped[TenantId]
+    kind: Mapped[str]
+    subject_id: Mapped[int]
+    state: Mapped[dict[str, Any]]
+    epoch_from: Mapped[int]
+    epoch_to: Mapped[int]

@@ -1,0 +1,49 @@
+"""Generations, the points known to be in each, and interned facets."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.clock import db_now
+from core.tables.base import Base, BigId, PrimaryKey, TenantId
+
+
+class Generation(Base):
+    """One encoder with its dimension and sparse parameters, and one collection. Exactly one is `live`."""
+
+    __tablename__ = "generation"
+
+    id: Mapped[PrimaryKey]
+    encoder: Mapped[str]
+    dimension: Mapped[int]
+    sparse: Mapped[dict[str, Any]]
+    collection: Mapped[str] = mapped_column(unique=True)
+    state: Mapped[str] = mapped_column(default="building")
+    """building, live or retired."""
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+
+class ChunkPoint(Base):
+    """A chunk whose point the index has acknowledged."""
+
+    __tablename__ = "chunk_point"
+    __table_args__ = (Index(None, "chunk_id"),)
+
+    generation_id: Mapped[int] = mapped_column(BigId, ForeignKey("generation.id"), primary_key=True)
+    chunk_id: Mapped[int] = mapped_column(BigId, ForeignKey("chunk.id"), primary_key=True)
+
+
+class Facet(Base):
+    """A value callers filter by, interned so that the index holds an integer."""
+
+    __tablename__ = "facet"
+    __table_args__ = (UniqueConstraint("tenant_id", "name", "value"),)
+
+    id: Mapped[PrimaryKey]
+    tenant_id: Mapped[TenantId]
+    name: Mapped[str]
+    value: Mapped[str]
