@@ -62,5 +62,5 @@ def _postgresql_now(element: db_now, compiler: SQLCompiler, **_: Any) -> str:
 
 
 def utc_now() -> datetime:
-    """This machine's clock; for display only. Decisions use the database's."""
+    """The time on this machine's clock; for display only. Decisions use the database's."""
     return datetime.now(UTC)

@@ -46,7 +46,8 @@ class AccessSpec:
     """The access a place states for itself.
 
     Attributes:
-        mode: `inherit`: the parent's entries hold too; `break`: only these; `narrow`: only these, and the parent must allow.
+        mode: `inherit`: the parent's entries hold too; `break`: only these; `narrow`: only these, and the
+            parent must allow.
         closed: its access could not be read, so nothing below it is readable, breaks included.
     """
 
@@ -98,7 +99,7 @@ def parse_access(body: Any) -> AccessSpec:
     """The access a YAML or JSON object states: `inherit`, `allow`, `deny`, `labels`.
 
     Raises:
-        InvalidError: an unknown key, a value of the wrong type, or something that is no principal; the message names it.
+        InvalidError: an unknown key, a value of the wrong type, or no principal; the message names it.
     """
     if not isinstance(body, Mapping):
         raise InvalidError(f"access is {type(body).__name__}; write an object with inherit, allow, deny, labels")

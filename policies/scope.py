@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
+
+from sqlalchemy import CTE, ColumnElement, Select, func, or_, select, union
+from sqlalchemy.orm import Session
+
+from core.clock import db_now
+from core.db import now
+from core.tables import Ace, AclNode, Principal
+from policies.decide import source_gates
+from policies.epoch import current
+from policies.model import EVERYONE
+from policies.subject import Subject
 
 _MAKER: Final = object()
 
@@ -42,3 +57,151 @@ class ReadScope:
     def empty(self) -> bool:
         """Whether it finds nothing."""
         return not self.sources or (not self.nodes and not self.complement)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cached:
+    epoch: int
+    ends_at: datetime | None
+    nodes: frozenset[int]
+    known: int
+
+
+class ScopeCache:
+    """Readable nodes by caller, good until the epoch moves or an entry begins or ends. Thread-safe."""
+
+    def __init__(self, size: int = 2048) -> None:
+        self._size = size
+        self._held: OrderedDict[tuple[int, int | None, int | None], _Cached] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[int, int | None, int | None], epoch: int, at: datetime) -> _Cached | None:
+        """What is held for `key`, if it still holds."""
+        with self._lock:
+            found = self._held.get(key)
+            if found is None or found.epoch != epoch or (found.ends_at is not None and at >= found.ends_at):
+                return None
+            self._held.move_to_end(key)
+            return found
+
+    def put(self, key: tuple[int, int | None, int | None], value: _Cached) -> None:
+        """Holds `value`, dropping the least used beyond the size."""
+        with self._lock:
+            self._held[key] = value
+            self._held.move_to_end(key)
+            while len(self._held) > self._size:
+                self._held.popitem(last=False)
+
+
+def readable(session: Session, subject: Subject, cache: ScopeCache | None = None) -> ReadScope:
+    """Everything `subject` may read in this snapshot. The session must hold no uncommitted change."""
+    epoch = current(session, subject.tenant)
+    gates = source_gates(session, subject)
+    sources = [] if subject.nobody else [one for one, shut in gates.items() if shut is None]
+    held = _nodes(session, subject, epoch, cache)
+    complement = held.known > 0 and len(held.nodes) > held.known // 2
+    nodes = _all_nodes(session, subject.tenant) - held.nodes if complement else held.nodes
+    return ReadScope(_MAKER, tenant=subject.tenant, nodes=nodes, complement=complement, sources=sources, epoch=epoch)
+
+
+def _nodes(session: Session, subject: Subject, epoch: int, cache: ScopeCache | None) -> _Cached:
+    key = (subject.tenant, subject.user, subject.app.id if subject.app else None)
+    held = cache.get(key, epoch, now(session)) if cache else None
+    if held is None:
+        ends_at = _next_change(session, subject.tenant)
+        nodes = frozenset() if subject.nobody else frozenset(session.scalars(readable_nodes(subject)))
+        known = session.scalar(select(func.count()).select_from(AclNode).where(AclNode.tenant_id == subject.tenant))
+        held = _Cached(epoch=epoch, ends_at=ends_at, nodes=nodes, known=known or 0)
+        if cache:
+            cache.put(key, held)
+    return held
+
+
+def _all_nodes(session: Session, tenant: int) -> frozenset[int]:
+    return frozenset(session.scalars(select(AclNode.id).where(AclNode.tenant_id == tenant)))
+
+
+def _next_change(session: Session, tenant: int) -> datetime | None:
+    """The next time at which an entry of the tenant begins or ends."""
+    times = [
+        session.scalar(
+            select(func.min(column)).where(Ace.tenant_id == tenant, Ace.epoch_to.is_(None), column > db_now())
+        )
+        for column in (Ace.not_before, Ace.expires_at)
+    ]
+    return min((one for one in times if one is not None), default=None)
+
+
+def readable_nodes(subject: Subject) -> Select[int]:
+    """The statement for the nodes whose entries let `subject` read, as set operations from the entries downwards.
+
+    A source's entry reaches down to the next node that does not inherit, an admin's to the leaves. Below a `narrow`
+    node nothing is readable where the node above it is not.
+    """
+    allowed = union(
+        select(_reach("allow_source", _entries(subject, "allow", "source"), through_breaks=False).c.id),
+        select(_reach("allow_admin", _entries(subject, "allow", "admin"), through_breaks=True).c.id),
+    )
+    refused = union(
+        select(_reach("deny_source", _entries(subject, "deny", "source"), through_breaks=False).c.id),
+        select(_reach("deny_admin", _entries(subject, "deny", "admin"), through_breaks=True).c.id),
+        select(_reach("shut", _shut(subject.tenant), through_breaks=True).c.id),
+    )
+    own = (
+        select(AclNode.id)
+        .where(AclNode.tenant_id == subject.tenant, AclNode.id.in_(allowed), AclNode.id.not_in(refused))
+        .cte("own")
+    )
+    return select(own.c.id).where(own.c.id.not_in(select(_narrowed_out(subject.tenant, own).c.id)))
+
+
+def _reach(name: str, base: Select[int], *, through_breaks: bool) -> CTE:
+    reach = base.cte(name, recursive=True)
+    below = select(AclNode.id).join(reach, AclNode.parent_id == reach.c.id)
+    return reach.union(below if through_breaks else below.where(AclNode.mode == "inherit"))
+
+
+def _entries(subject: Subject, effect: str, origin: str) -> Select[int]:
+    """Nodes with an entry of this kind in force for `subject` now."""
+    unresolved = Principal.subject_id.is_(None) & (Principal.kind != EVERYONE)
+    through = [] if subject.app is None else [Ace.app_id == subject.app.principal]
+    mine = set(subject.principals)
+    if effect == "allow":
+        who: ColumnElement[bool] = Ace.principal_id.in_(sorted(mine)) & ~unresolved
+    else:
+        mine |= {subject.app.principal} if subject.app else set()
+        who = or_(Ace.principal_id.in_(sorted(mine)), unresolved & Ace.waived.is_(False))
+    return (
+        select(Ace.node_id.label("id"))
+        .join(Principal, Principal.id == Ace.principal_id)
+        .where(
+            Ace.tenant_id == subject.tenant,
+            Ace.effect == effect,
+            Ace.origin == origin,
+            Ace.epoch_to.is_(None),
+            who,
+            or_(Ace.app_id.is_(None), *through),
+            or_(Ace.not_before.is_(None), Ace.not_before <= db_now()),
+            or_(Ace.expires_at.is_(None), Ace.expires_at > db_now()),
+        )
+    )
+
+
+def _shut(tenant: int) -> Select[int]:
+    return select(AclNode.id).where(AclNode.tenant_id == tenant, AclNode.closed)
+
+
+def _narrowed_out(tenant: int, own: CTE) -> CTE:
+    """Nodes that a `narrow` node above, or they themselves, take away because its parent is not readable."""
+    out = (
+        select(AclNode.id)
+        .where(
+            AclNode.tenant_id == tenant,
+            AclNode.mode == "narrow",
+            AclNode.parent_id.is_not(None),
+            AclNode.parent_id.not_in(select(own.c.id)),
+        )
+        .cte("narrowed_out", recursive=True)
+    )
+    below = select(AclNode.id).join(out, AclNode.parent_id == out.c.id).where(AclNode.mode.in_(["inherit", "narrow"]))
+    return out.union(below)

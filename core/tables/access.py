@@ -35,6 +35,8 @@ class AclNode(Base):
     parent_id: Mapped[int | None]
     mode: Mapped[str] = mapped_column(default="inherit")
     closed: Mapped[bool] = mapped_column(default=False)
+    access_hash: Mapped[str] = mapped_column(default="")
+    """Digest of the access its source last stated for it."""
     pending: Mapped[dict[str, Any] | None]
     seen_run_id: Mapped[int | None]
     epoch_from: Mapped[int]

@@ -1,0 +1,160 @@
+"""The decision itself: may this person, through this app, read these documents now?
+
+Deny by default; a deny wins at whatever level it stands. A node's chain runs from it up to the first node that does
+not inherit, whose own entries count, plus every admin's entry above that. docs/access.md tells it in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.db import now
+from core.tables import Document, Source
+from policies.chains import EntryView, NodeView, load_chains, load_entries
+from policies.subject import Subject
+
+_BATCH = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a place is readable, and what decided it.
+
+    `reason` is one of: allowed, no_entry, denied, deny_unresolved, access_unreadable, not_current, app_source,
+    access_stale, source_gone, nobody, unknown.
+    """
+
+    allowed: bool
+    reason: str
+    entry: EntryView | None = None
+    node: NodeView | None = None
+    losing: tuple[EntryView, ...] = field(default=())
+
+
+NOBODY = Verdict(allowed=False, reason="nobody")
+UNKNOWN = Verdict(allowed=False, reason="unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    id: int
+    node: int
+    pending: int | None
+    source: int
+    state: str
+
+
+def decide(session: Session, subject: Subject, documents: Iterable[int]) -> dict[int, Verdict]:
+    """Decides every document in this snapshot, in a handful of statements however many there are."""
+    wanted = sorted(set(documents))
+    places = {place.id: place for place in _places(session, subject.tenant, wanted)}
+    nodes = {one for place in places.values() for one in (place.node, place.pending) if one is not None}
+    verdicts = decide_nodes(session, subject, nodes)
+    gates = source_gates(session, subject, {place.source for place in places.values()})
+    return {one: _document(places.get(one), verdicts, gates) for one in wanted}
+
+
+def _document(place: _Place | None, verdicts: Mapping[int, Verdict], gates: Mapping[int, str | None]) -> Verdict:
+    if place is None:
+        return UNKNOWN
+    if place.state != "live":
+        return Verdict(allowed=False, reason="not_current")
+    closed = gates.get(place.source, "source_gone")
+    if closed is not None:
+        return Verdict(allowed=False, reason=closed)
+    verdict = verdicts.get(place.node, UNKNOWN)
+    if verdict.allowed and place.pending is not None:
+        return verdicts.get(place.pending, UNKNOWN)
+    return verdict
+
+
+def _places(session: Session, tenant: int, documents: Sequence[int]) -> Iterable[_Place]:
+    for offset in range(0, len(documents), _BATCH):
+        rows = session.execute(
+            select(Document.id, Document.node_id, Document.pending_node_id, Document.source_id, Document.state).where(
+                Document.tenant_id == tenant, Document.id.in_(documents[offset : offset + _BATCH])
+            )
+        )
+        for row in rows:
+            yield _Place(*row)
+
+
+def source_gates(session: Session, subject: Subject, sources: Iterable[int] | None = None) -> dict[int, str | None]:
+    """For each source (None: all of the tenant), why it is shut for this caller, or None where it is open."""
+    statement = select(Source.id, Source.key, Source.state, Source.max_access_age_s, Source.access_synced_at).where(
+        Source.tenant_id == subject.tenant
+    )
+    if sources is not None:
+        statement = statement.where(Source.id.in_(sorted(sources)))
+    at = now(session)
+    return {
+        id_: _gate(subject, at, key=key, state=state, max_age_s=max_age_s, synced=synced)
+        for id_, key, state, max_age_s, synced in session.execute(statement)
+    }
+
+
+def _gate(
+    subject: Subject, at: datetime, *, key: str, state: str, max_age_s: int | None, synced: datetime | None
+) -> str | None:
+    if state == "deleted":
+        return "source_gone"
+    if subject.app is not None and subject.app.sources is not None and key not in subject.app.sources:
+        return "app_source"
+    if max_age_s is not None and (synced is None or at - synced >= timedelta(seconds=max_age_s)):
+        return "access_stale"
+    return None
+
+
+def decide_nodes(session: Session, subject: Subject, nodes: Iterable[int]) -> dict[int, Verdict]:
+    """Decides places by their entries alone, without the gates of their source."""
+    wanted = sorted(set(nodes))
+    if subject.nobody:
+        return dict.fromkeys(wanted, NOBODY)
+    chains = load_chains(session, wanted)
+    on_chains = {node.id for chain in chains.values() for node in chain}
+    principals = subject.principals | ({subject.app.principal} if subject.app else frozenset())
+    entries = load_entries(session, subject.tenant, on_chains, principals)
+    verdicts = {start: judge(chain, entries, subject) for start, chain in chains.items()}
+    return {one: verdicts.get(one, UNKNOWN) for one in wanted}
+
+
+def judge(chain: Sequence[NodeView], entries: Mapping[int, Sequence[EntryView]], subject: Subject) -> Verdict:
+    """Decides one place from its chain, nearest node first."""
+    for node in chain:
+        if node.closed:
+            return Verdict(allowed=False, reason="access_unreadable", node=node)
+    reach = next((at for at, node in enumerate(chain) if node.mode != "inherit"), len(chain) - 1)
+    counted = [
+        entry
+        for at, node in enumerate(chain)
+        for entry in entries.get(node.id, ())
+        if (at <= reach or entry.origin == "admin") and applies(entry, subject)
+    ]
+    verdict = _weigh(counted, subject)
+    if verdict.allowed and chain[reach].mode == "narrow" and len(chain) > reach + 1:
+        above = judge(chain[reach + 1 :], entries, subject)
+        if not above.allowed:
+            return above
+    return verdict
+
+
+def applies(entry: EntryView, subject: Subject) -> bool:
+    """Whether an entry bound to an app is asked about through that app; an unbound one always is."""
+    return entry.app is None or (subject.app is not None and entry.app == subject.app.principal)
+
+
+def _weigh(entries: Sequence[EntryView], subject: Subject) -> Verdict:
+    denies = [e for e in entries if e.effect == "deny"]
+    mine = [e for e in entries if e.effect == "allow" and e.principal in subject.principals and not e.unresolved]
+    if denies:
+        first = denies[0]
+        reason = "deny_unresolved" if first.unresolved else "denied"
+        return Verdict(allowed=False, reason=reason, entry=first, losing=(*denies[1:], *mine))
+    if mine:
+        return Verdict(allowed=True, reason="allowed", entry=mine[0], losing=tuple(mine[1:]))
+    return Verdict(allowed=False, reason="no_entry")

@@ -1,0 +1,207 @@
+"""Users, groups and apps: every change resolves the names it touches and raises the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.errors import InvalidError, NotFoundError
+from core.ids import is_key
+from core.tables import App, Group, Membership, PolicyEpoch, Principal, Tenant, User
+from policies.epoch import bump, remember
+from policies.model import EVERYONE
+from policies.principals import intern, resolve
+
+
+def put_tenant(session: Session, key: str) -> Tenant:
+    """The tenant of that key, made with its epoch and `everyone` where it is new."""
+    tenant = session.scalars(select(Tenant).where(Tenant.key == key)).one_or_none()
+    if tenant is None:
+        tenant = Tenant(key=_key("tenant", key))
+        session.add(tenant)
+        session.flush()
+        session.add(PolicyEpoch(tenant_id=tenant.id, epoch=1))
+        session.flush()
+        intern(session, tenant.id, [EVERYONE])
+    return tenant
+
+
+def tenant_id(session: Session, key: str) -> int:
+    """Id of the tenant of that key.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    found = session.scalars(select(Tenant.id).where(Tenant.key == key)).one_or_none()
+    if found is None:
+        raise NotFoundError(f"there is no tenant {key!r}; `ambit init` makes one")
+    return found
+
+
+def put_user(
+    session: Session,
+    tenant: int,
+    key: str,
+    *,
+    email: str | None = None,
+    active: bool = True,
+    email_verified: bool = True,
+    attributes: dict[str, Any] | None = None,
+) -> User:
+    """Makes or changes a user. An address in use by two active users means neither of them."""
+    user = session.scalars(select(User).where(User.tenant_id == tenant, User.key == key)).one_or_none()
+    wanted = {
+        "email": email.casefold() if email else None,
+        "active": active,
+        "email_verified": email_verified,
+        "attributes": attributes or {},
+    }
+    if user is None:
+        user = User(tenant_id=tenant, key=_key("user", key), epoch_from=bump(session, tenant), **wanted)
+        session.add(user)
+        addresses = {user.email}
+    else:
+        before = {name: getattr(user, name) for name in wanted}
+        if before == wanted:
+            return user
+        remember(session, tenant, "user", user, before)
+        addresses = {user.email, email.casefold() if email else None}
+        for name, value in wanted.items():
+            setattr(user, name, value)
+    session.flush()
+    names = [f"user:{key}", *(f"user:{address}" for address in addresses if address)]
+    intern(session, tenant, names)
+    for name in names:
+        resolve(session, tenant, "user", name.removeprefix("user:"))
+    return user
+
+
+def put_group(session: Session, tenant: int, key: str) -> Group:
+    """Makes a group, or finds it."""
+    group = session.scalars(select(Group).where(Group.tenant_id == tenant, Group.key == key)).one_or_none()
+    if group is None:
+        group = Group(tenant_id=tenant, key=_key("group", key), epoch_from=bump(session, tenant))
+        session.add(group)
+        session.flush()
+        intern(session, tenant, [f"group:{key}"])
+        resolve(session, tenant, "group", key)
+    return group
+
+
+def put_app(
+    session: Session,
+    tenant: int,
+    key: str,
+    *,
+    sources: list[str] | None = None,
+    acts_for: list[str] | None = None,
+    models: list[str] | None = None,
+    active: bool = True,
+) -> App:
+    """Makes or changes an app."""
+    app = session.scalars(select(App).where(App.tenant_id == tenant, App.key == key)).one_or_none()
+    wanted: dict[str, Any] = {"sources": sources, "acts_for": acts_for or [], "models": models, "active": active}
+    intern(session, tenant, wanted["acts_for"])
+    if app is None:
+        app = App(tenant_id=tenant, key=_key("app", key), epoch_from=bump(session, tenant), **wanted)
+        session.add(app)
+    else:
+        before = {name: getattr(app, name) for name in wanted}
+        if before == wanted:
+            return app
+        remember(session, tenant, "app", app, before)
+        for name, value in wanted.items():
+            setattr(app, name, value)
+    session.flush()
+    intern(session, tenant, [f"app:{key}"])
+    resolve(session, tenant, "app", key)
+    return app
+
+
+def remove(session: Session, tenant: int, name: str) -> None:
+    """Removes a user, group or app by its principal name; its memberships close and its entries lose their power.
+
+    Raises:
+        NotFoundError: there is nothing of that name.
+    """
+    kind, _, key = name.partition(":")
+    table: Any = {"user": User, "group": Group, "app": App}.get(kind)
+    row = table and session.scalars(select(table).where(table.tenant_id == tenant, table.key == key)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no {name}")
+    remember(session, tenant, kind, row, {"removed": True, "key": key})
+    ids = session.scalars(
+        select(Principal.id).where(
+            Principal.tenant_id == tenant, Principal.kind == kind, Principal.subject_id == row.id
+        )
+    ).all()
+    _close(session, tenant, Membership.member_id.in_(ids) | Membership.container_id.in_(ids))
+    email = row.email if kind == "user" else None
+    session.delete(row)
+    session.flush()
+    for one in (key, email):
+        if one:
+            resolve(session, tenant, kind, one)
+
+
+def set_containers(session: Session, tenant: int, member: str, groups: Iterable[str], *, origin: str = "admin") -> None:
+    """Makes `groups` (keys) the exact groups that directly hold `member`, as far as `origin` says."""
+    member_id = intern(session, tenant, [member])[member]
+    wanted = set(intern(session, tenant, [f"group:{key}" for key in groups]).values())
+    _align(session, tenant, origin, Membership.member_id == member_id, {(one, member_id) for one in wanted})
+
+
+def set_members(session: Session, tenant: int, group: str, members: Iterable[str], *, origin: str = "admin") -> None:
+    """Makes `members` (principal names) the exact direct members of a group, as far as `origin` says."""
+    container = intern(session, tenant, [f"group:{group}"])[f"group:{group}"]
+    wanted = set(intern(session, tenant, members).values())
+    _align(session, tenant, origin, Membership.container_id == container, {(container, one) for one in wanted})
+
+
+def remove_member(session: Session, tenant: int, group: str, member: str) -> bool:
+    """Takes `member` out of a group, whoever put it there; False where it was not in it."""
+    ids = intern(session, tenant, [f"group:{group}", member])
+    return _close(
+        session,
+        tenant,
+        (Membership.container_id == ids[f"group:{group}"]) & (Membership.member_id == ids[member]),
+    )
+
+
+def _align(session: Session, tenant: int, origin: str, where: Any, wanted: set[tuple[int, int]]) -> None:
+    rows = session.scalars(
+        select(Membership).where(
+            Membership.tenant_id == tenant, Membership.epoch_to.is_(None), Membership.origin == origin, where
+        )
+    ).all()
+    present = {(row.container_id, row.member_id): row for row in rows}
+    if set(present) == wanted:
+        return
+    epoch = bump(session, tenant)
+    for pair, row in present.items():
+        if pair not in wanted:
+            row.epoch_to = epoch
+    for container, member in sorted(wanted - set(present)):
+        session.add(
+            Membership(tenant_id=tenant, container_id=container, member_id=member, origin=origin, epoch_from=epoch)
+        )
+    session.flush()
+
+
+def _close(session: Session, tenant: int, where: Any) -> bool:
+    rows = session.scalars(
+        select(Membership).where(Membership.tenant_id == tenant, Membership.epoch_to.is_(None), where)
+    ).all()
+    for row in rows:
+        row.epoch_to = bump(session, tenant)
+    session.flush()
+    return bool(rows)
+
+
+def _key(kind: str, key: str) -> str:
+    if not is_key(key):
+        raise InvalidError(f"{kind} id {key!r} may hold only a-z, 0-9, '.', '_' and '-'")
+    return key

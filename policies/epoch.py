@@ -1,0 +1,54 @@
+"""The policy epoch: a counter per tenant that every change to an input of a decision raises in its own transaction.
+
+The update locks the tenant's row until the commit, so epochs are committed in order and a query that starts after a
+commit, in any process, reads the new one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from core.tables import PolicyEpoch, StateHistory
+
+
+def current(session: Session, tenant: int) -> int:
+    """The epoch this snapshot sees."""
+    return session.execute(select(PolicyEpoch.epoch).where(PolicyEpoch.tenant_id == tenant)).scalar_one()
+
+
+def bump(session: Session, tenant: int) -> int:
+    """Raises the epoch once per transaction, however often it is called, and returns the new one."""
+    key = ("ambit_epoch", tenant)
+    if key not in session.info or session.info[key][0] is not session.get_transaction():
+        statement = (
+            update(PolicyEpoch)
+            .where(PolicyEpoch.tenant_id == tenant)
+            .values(epoch=PolicyEpoch.epoch + 1)
+            .returning(PolicyEpoch.epoch)
+        )
+        session.info[key] = (session.get_transaction(), session.execute(statement).scalar_one())
+    epoch: int = session.info[key][1]
+    return epoch
+
+
+def remember(session: Session, tenant: int, kind: str, row: Any, state: dict[str, Any]) -> None:
+    """Keeps what `row` was for decisions until now, and stamps it with this transaction's epoch.
+
+    `state` holds the old values; call it before or after changing the row, once per transaction.
+    """
+    epoch = bump(session, tenant)
+    if row.epoch_from < epoch:
+        session.add(
+            StateHistory(
+                tenant_id=tenant,
+                kind=kind,
+                subject_id=row.id,
+                state=state,
+                epoch_from=row.epoch_from,
+                epoch_to=epoch,
+            )
+        )
+    row.epoch_from = epoch

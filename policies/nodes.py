@@ -1,0 +1,260 @@
+"""Access nodes as a sync states them: narrowing holds at once, widening waits for the content it was meant for.
+
+A sync changes what it stated before and nothing else: an admin's entries and labels stay. When a container's access
+changes, what holds at once is the *interim* of old and new, readable by nobody whom either would refuse; what the
+source wants is kept in `pending` and applied by `release` when the run's content is in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.tables import Ace, AclNode, Label, Principal, Tenant
+from policies.epoch import bump, remember
+from policies.model import CLOSED, AccessSpec, Entry
+from policies.principals import intern
+
+CLASSIFICATION = "classification"
+
+
+def digest(spec: AccessSpec) -> str:
+    """Name of exactly this access."""
+    return hashlib.blake2b(json.dumps(dump(spec), sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def dump(spec: AccessSpec) -> dict[str, Any]:
+    """The access as plain JSON."""
+    return {
+        "mode": spec.mode,
+        "closed": spec.closed,
+        "labels": dict(sorted(spec.labels.items())),
+        "entries": [
+            [e.principal, e.effect, _stamp(e.not_before), _stamp(e.expires_at), e.app]
+            for e in sorted(spec.entries, key=lambda e: (e.principal, e.effect, str(e.not_before), str(e.expires_at)))
+        ],
+    }
+
+
+def load(body: Mapping[str, Any]) -> AccessSpec:
+    """The access that `dump` wrote."""
+    entries = frozenset(
+        Entry(p, effect, _time(start), _time(end), app) for p, effect, start, end, app in body["entries"]
+    )
+    return AccessSpec(mode=body["mode"], closed=body["closed"], labels=body["labels"], entries=entries)
+
+
+def interim(old: AccessSpec, new: AccessSpec, classifications: Sequence[str]) -> AccessSpec:
+    """Access that refuses everyone whom `old` or `new` would refuse, and is `new` where that only narrows."""
+    if new.closed:
+        return new
+    if old.closed:
+        return AccessSpec(mode="break", closed=True, labels=new.labels)
+    allows = {e for e in new.entries if e.effect == "allow"}
+    before = {e for e in old.entries if e.effect == "allow"}
+    denies = {e for e in (*old.entries, *new.entries) if e.effect == "deny"}
+    labels = {**new.labels, **_higher(old.labels, new.labels, classifications)}
+    if old.mode == new.mode:
+        return AccessSpec(mode=new.mode, entries=frozenset((allows & before) | denies), labels=labels)
+    if old.mode == "inherit":
+        kept = allows
+    elif new.mode == "inherit":
+        kept = before
+    else:
+        kept = allows & before
+    return AccessSpec(mode="narrow", entries=frozenset(kept | denies), labels=labels)
+
+
+def put_container(
+    session: Session, tenant: Tenant, source: int, *, key: str, parent: int | None, title: str, spec: AccessSpec
+) -> AclNode:
+    """Makes or changes the node of a container as its source states it."""
+    node = session.scalars(select(AclNode).where(AclNode.source_id == source, AclNode.key == key)).one_or_none()
+    if node is None:
+        return _make(session, tenant.id, source, key=key, parent=parent, title=title, spec=spec)
+    wanted = digest(spec)
+    if node.access_hash != wanted or node.parent_id != parent:
+        held = interim(stated(session, node), spec, tenant.classifications)
+        if node.parent_id != parent:
+            held, spec = _moved(session, node, parent, held, spec)
+        state(session, node, held)
+        node.pending = None if held == spec else dump(spec)
+        node.access_hash = wanted
+    node.title = title
+    return node
+
+
+def shared_node(session: Session, tenant: int, source: int, parent: AclNode, spec: AccessSpec) -> AclNode:
+    """The node of all single documents that stand at `parent` with exactly this access of their own."""
+    key = f"={parent.id}.{digest(spec)}"
+    node = session.scalars(select(AclNode).where(AclNode.source_id == source, AclNode.key == key)).one_or_none()
+    return node or _make(session, tenant, source, key=key, parent=parent.id, spec=spec)
+
+
+def closed_node(session: Session, tenant: int, source: int) -> AclNode:
+    """The node under which nobody reads: for documents whose access is not settled."""
+    key = "=closed"
+    node = session.scalars(select(AclNode).where(AclNode.source_id == source, AclNode.key == key)).one_or_none()
+    return node or _make(session, tenant, source, key=key, parent=None, spec=CLOSED)
+
+
+def release(session: Session, nodes: Iterable[AclNode]) -> int:
+    """Applies what was held back; returns how many nodes widened."""
+    count = 0
+    for node in nodes:
+        if node.pending is not None:
+            state(session, node, load(node.pending))
+            node.pending = None
+            count += 1
+    return count
+
+
+def stated(session: Session, node: AclNode) -> AccessSpec:
+    """What the source's own rows at this node say now."""
+    rows = session.execute(
+        select(Ace, Principal)
+        .join(Principal, Principal.id == Ace.principal_id)
+        .where(Ace.node_id == node.id, Ace.origin == "source", Ace.epoch_to.is_(None))
+    ).all()
+    apps = _names(session, [ace.app_id for ace, _ in rows if ace.app_id is not None])
+    entries = frozenset(
+        Entry(_name(p), "deny" if a.effect == "deny" else "allow", a.not_before, a.expires_at, apps.get(a.app_id or 0))
+        for a, p in rows
+    )
+    labels = {row.name: row.value for row in _labels(session, node.id, "source")}
+    mode: Any = node.mode
+    return AccessSpec(mode=mode, entries=entries, labels=labels, closed=node.closed)
+
+
+def state(session: Session, node: AclNode, spec: AccessSpec, *, origin: str = "source") -> None:
+    """Makes the rows of one origin at this node say exactly `spec`; closed rows stay as history."""
+    if origin == "source" and (node.mode, node.closed) != (spec.mode, spec.closed):
+        remember(session, node.tenant_id, "node", node, _placement(node))
+        node.mode, node.closed = spec.mode, spec.closed
+    _align_entries(session, node, spec.entries, origin)
+    _align_labels(session, node, spec.labels, origin)
+    session.flush()
+
+
+def _make(
+    session: Session, tenant: int, source: int, *, key: str, parent: int | None, spec: AccessSpec, title: str = ""
+) -> AclNode:
+    node = AclNode(
+        tenant_id=tenant,
+        source_id=source,
+        key=key,
+        title=title,
+        parent_id=parent,
+        mode=spec.mode,
+        closed=spec.closed,
+        access_hash=digest(spec),
+        epoch_from=bump(session, tenant),
+    )
+    session.add(node)
+    session.flush()
+    state(session, node, spec)
+    return node
+
+
+def _moved(
+    session: Session, node: AclNode, parent: int | None, held: AccessSpec, spec: AccessSpec
+) -> tuple[AccessSpec, AccessSpec]:
+    """A container under another parent: closed to all until the run's content is in."""
+    remember(session, node.tenant_id, "node", node, _placement(node))
+    node.parent_id = parent
+    return AccessSpec(mode=held.mode, entries=held.entries, labels=held.labels, closed=True), spec
+
+
+def _placement(node: AclNode) -> dict[str, Any]:
+    return {"parent": node.parent_id, "mode": node.mode, "closed": node.closed}
+
+
+def _align_entries(session: Session, node: AclNode, entries: frozenset[Entry], origin: str) -> None:
+    ids = intern(session, node.tenant_id, {e.principal for e in entries} | {f"app:{e.app}" for e in entries if e.app})
+    wanted = {
+        (ids[e.principal], e.effect, e.not_before, e.expires_at, ids[f"app:{e.app}"] if e.app else None)
+        for e in entries
+    }
+    rows = session.scalars(
+        select(Ace).where(Ace.node_id == node.id, Ace.origin == origin, Ace.epoch_to.is_(None))
+    ).all()
+    present = {(r.principal_id, r.effect, r.not_before, r.expires_at, r.app_id): r for r in rows}
+    for key, row in present.items():
+        if key not in wanted:
+            row.epoch_to = bump(session, node.tenant_id)
+    for principal, effect, start, end, app in wanted - set(present):
+        session.add(
+            Ace(
+                tenant_id=node.tenant_id,
+                node_id=node.id,
+                principal_id=principal,
+                effect=effect,
+                origin=origin,
+                app_id=app,
+                not_before=start,
+                expires_at=end,
+                epoch_from=bump(session, node.tenant_id),
+            )
+        )
+
+
+def _align_labels(session: Session, node: AclNode, labels: Mapping[str, str], origin: str) -> None:
+    present = {row.name: row for row in _labels(session, node.id, origin)}
+    for name, row in present.items():
+        if labels.get(name) != row.value:
+            row.epoch_to = bump(session, node.tenant_id)
+    for name, value in labels.items():
+        if name not in present or present[name].value != value:
+            session.add(
+                Label(
+                    tenant_id=node.tenant_id,
+                    node_id=node.id,
+                    name=name,
+                    value=value,
+                    origin=origin,
+                    epoch_from=bump(session, node.tenant_id),
+                )
+            )
+
+
+def _labels(session: Session, node: int, origin: str) -> Sequence[Label]:
+    return session.scalars(
+        select(Label).where(Label.node_id == node, Label.origin == origin, Label.epoch_to.is_(None))
+    ).all()
+
+
+def _higher(old: Mapping[str, str], new: Mapping[str, str], ordered: Sequence[str]) -> dict[str, str]:
+    """The stricter of two classifications; an unknown one is the strictest."""
+    stated_ = [labels[CLASSIFICATION] for labels in (old, new) if CLASSIFICATION in labels]
+    if not stated_:
+        return {}
+    return {CLASSIFICATION: max(stated_, key=lambda one: rank(one, ordered))}
+
+
+def rank(classification: str, ordered: Sequence[str]) -> int:
+    """Place of a classification in the tenant's list, from 0; past the end where it is not in it."""
+    return ordered.index(classification) if classification in ordered else len(ordered)
+
+
+def _names(session: Session, ids: Sequence[int]) -> dict[int, str]:
+    if not ids:
+        return {}
+    return {row.id: row.key for row in session.scalars(select(Principal).where(Principal.id.in_(ids)))}
+
+
+def _name(principal: Principal) -> str:
+    return principal.kind if principal.kind == "everyone" else f"{principal.kind}:{principal.key}"
+
+
+def _stamp(value: datetime | None) -> str | None:
+    return value.isoformat() if value else None
+
+
+def _time(value: str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if value else None

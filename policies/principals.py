@@ -1,0 +1,123 @@
+"""Principals: interned names, whom they mean now, and everything a person is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session, aliased
+
+from core.tables import App, Group, Membership, Principal, User
+from policies.model import EVERYONE, check_principal
+
+
+def split(text: str) -> tuple[str, str]:
+    """Kind and key of a principal's name.
+
+    Raises:
+        InvalidError: it names none.
+    """
+    check_principal(text)
+    if text == EVERYONE:
+        return EVERYONE, EVERYONE
+    kind, _, key = text.partition(":")
+    return kind, key.casefold() if kind == "user" and "@" in key else key
+
+
+def intern(session: Session, tenant: int, names: Iterable[str]) -> dict[str, int]:
+    """The principal id of each name, made where it is new; a new name is resolved at once."""
+    wanted = {name: split(name) for name in names}
+    found = _load(session, tenant, set(wanted.values()))
+    missing = sorted(set(wanted.values()) - set(found))
+    if missing:
+        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        rows = [{"tenant_id": tenant, "kind": kind, "key": key} for kind, key in missing]
+        session.execute(insert(Principal).on_conflict_do_nothing(), rows)
+        found |= _load(session, tenant, set(missing))
+        for kind, key in missing:
+            resolve(session, tenant, kind, key)
+    return {name: found[pair] for name, pair in wanted.items()}
+
+
+def _load(session: Session, tenant: int, pairs: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    found: dict[tuple[str, str], int] = {}
+    for kind in {kind for kind, _ in pairs}:
+        keys = [key for one, key in pairs if one == kind]
+        for start in range(0, len(keys), 5000):
+            rows = session.execute(
+                select(Principal.key, Principal.id).where(
+                    Principal.tenant_id == tenant, Principal.kind == kind, Principal.key.in_(keys[start : start + 5000])
+                )
+            )
+            found |= {(kind, key): id_ for key, id_ in rows}
+    return found
+
+
+def resolve(session: Session, tenant: int, kind: str, key: str) -> None:
+    """Points a principal at whom it means now, or at nobody."""
+    session.execute(
+        update(Principal)
+        .where(Principal.tenant_id == tenant, Principal.kind == kind, Principal.key == key)
+        .values(subject_id=_subject(session, tenant, kind, key))
+    )
+
+
+def _subject(session: Session, tenant: int, kind: str, key: str) -> int | None:
+    if kind == "user" and "@" in key:
+        return _by_email(session, tenant, key)
+    for name, table in (("user", User), ("group", Group), ("app", App)):
+        if kind == name:
+            found: int | None = session.execute(
+                select(table.id).where(table.tenant_id == tenant, table.key == key)
+            ).scalar_one_or_none()
+            return found
+    return None
+
+
+def _by_email(session: Session, tenant: int, email: str) -> int | None:
+    """The one active user with this verified address; None where there is none or more than one."""
+    found = session.scalars(
+        select(User.id).where(
+            User.tenant_id == tenant, func.lower(User.email) == email, User.active, User.email_verified
+        )
+    ).all()
+    return found[0] if len(found) == 1 else None
+
+
+def of_user(session: Session, tenant: int, user_id: int) -> frozenset[int]:
+    """Every principal an active user is: id, e-mail, `everyone`, and all groups, to any depth, cycles included."""
+    own = session.scalars(
+        select(Principal.id).where(
+            Principal.tenant_id == tenant,
+            ((Principal.kind == "user") & (Principal.subject_id == user_id)) | (Principal.kind == EVERYONE),
+        )
+    ).all()
+    seen: set[int] = set(own)
+    frontier: Sequence[int] = own
+    while frontier:
+        above = _containers(session, tenant, frontier)
+        frontier = [one for one in above if one not in seen]
+        seen.update(frontier)
+    return frozenset(seen)
+
+
+def _containers(session: Session, tenant: int, members: Sequence[int]) -> list[int]:
+    """Groups that exist and directly hold any of `members`."""
+    container = aliased(Principal)
+    found: set[int] = set()
+    for start in range(0, len(members), 5000):
+        found.update(
+            session.scalars(
+                select(Membership.container_id)
+                .join(container, container.id == Membership.container_id)
+                .where(
+                    Membership.tenant_id == tenant,
+                    Membership.epoch_to.is_(None),
+                    Membership.member_id.in_(members[start : start + 5000]),
+                    container.subject_id.is_not(None),
+                )
+                .distinct()
+            )
+        )
+    return sorted(found)
