@@ -23,7 +23,7 @@ _Wide = BigInteger().with_variant(Integer, "sqlite")
 
 
 class Leased:
-    """Columns of a row that is work."""
+    """Columns of a row that is work. `attempts` counts tries that failed, `lease_token` claims."""
 
     state: Mapped[str]
     priority: Mapped[int] = mapped_column(_Wide, default=0)
@@ -58,13 +58,12 @@ def claim(
     lease_s: float,
     values: dict[str, Any] | None = None,
 ) -> list[Claim]:
-    """Takes the lease of those of `ids` that are still due, in one statement, and counts an attempt on each."""
+    """Takes the lease of those of `ids` that are still due, in one statement; `lease_token` counts the claims."""
     key: Any = table.id  # type: ignore[attr-defined]
     taken = select(key).where(key.in_(ids), due(table)).with_for_update(skip_locked=True)
     changes = {
         "lease_until": db_in(lease_s),
         "lease_token": table.lease_token + 1,
-        "attempts": table.attempts + 1,
         **(values or {}),
     }
     done = session.execute(update(table).where(key.in_(taken)).values(changes).returning(key, table.lease_token))

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -46,6 +47,9 @@ class Settings(BaseSettings):
     worker_threads: int = Field(2, ge=1, le=64, description="Threads that fetch and parse in one worker process.")
     lease_s: float = Field(60.0, ge=1, description="Seconds a worker may hold work without renewing its claim.")
     poll_s: float = Field(0.2, gt=0, description="Seconds between looks for work when nothing waits.")
+    max_claims: int = Field(
+        50, ge=2, description="Claims of an item, each lost with its worker, before it is given up."
+    )
     max_attempts: int = Field(4, ge=1, description="Tries of an item before a transient error is final.")
     retry_base_s: float = Field(
         1.0, gt=0, description="Seconds before the first retry; doubles each time, with jitter."
@@ -92,7 +96,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments win over the environment, that over `.env`, that over `ambit.toml`."""
+        """Arguments win over the environment, that over `.env`, that over `ambit.toml`.
+
+        A `.env` is shared with other programs (Compose), so names in it without our prefix are left to them.
+        """
+        if isinstance(dotenv_settings, DotEnvSettingsSource):
+            named = dotenv_settings.env_vars.items()
+            dotenv_settings.env_vars = {name: value for name, value in named if name.startswith("ambit_")}
         return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
 
     @cached_property

@@ -140,7 +140,8 @@ class Element:
     """One structural piece of a document, in reading order.
 
     Attributes:
-        kind: `title` and `heading` open sections (`level` 1 to 6); `table` holds rows, one a line, cells joined by ` | `.
+        kind: `title` and `heading` open sections (`level` 1 to 6); `table` holds rows, one a line,
+            cells joined by ` | `.
         header: a table's header row, repeated wherever the table is split.
         page: page, slide or sheet number from 1; None where the format has none.
     """

@@ -9,7 +9,6 @@ from datetime import datetime
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from core.clock import db_now
 from core.tables import Ace, AclNode, Label, Principal
 from policies.model import EVERYONE
 
@@ -74,19 +73,19 @@ def _walk(nodes: dict[int, NodeView], start: int) -> list[NodeView]:
 
 
 def load_entries(
-    session: Session, tenant: int, nodes: Iterable[int], principals: frozenset[int] | None
+    session: Session, tenant: int, nodes: Iterable[int], principals: frozenset[int] | None, at: datetime
 ) -> dict[int, list[EntryView]]:
-    """Entries in force now at each node: those of `principals` (None: all) and every deny that is unresolved."""
+    """Entries in force `at` a time at each node: those of `principals` (None: all) and every unresolved deny."""
     found: dict[int, list[EntryView]] = {}
     wanted = sorted(set(nodes))
     for offset in range(0, len(wanted), _BATCH):
-        for entry in _entries(session, tenant, wanted[offset : offset + _BATCH], principals):
+        for entry in _entries(session, tenant, wanted[offset : offset + _BATCH], principals, at):
             found.setdefault(entry.node, []).append(entry)
     return found
 
 
 def _entries(
-    session: Session, tenant: int, nodes: Sequence[int], principals: frozenset[int] | None
+    session: Session, tenant: int, nodes: Sequence[int], principals: frozenset[int] | None, at: datetime
 ) -> Iterable[EntryView]:
     unresolved = Principal.subject_id.is_(None) & (Principal.kind != EVERYONE)
     statement = (
@@ -96,8 +95,8 @@ def _entries(
             Ace.tenant_id == tenant,
             Ace.node_id.in_(nodes),
             Ace.epoch_to.is_(None),
-            or_(Ace.not_before.is_(None), Ace.not_before <= db_now()),
-            or_(Ace.expires_at.is_(None), Ace.expires_at > db_now()),
+            or_(Ace.not_before.is_(None), Ace.not_before <= at),
+            or_(Ace.expires_at.is_(None), Ace.expires_at > at),
         )
     )
     if principals is not None:

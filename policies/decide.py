@@ -49,13 +49,19 @@ class _Place:
     state: str
 
 
-def decide(session: Session, subject: Subject, documents: Iterable[int]) -> dict[int, Verdict]:
-    """Decides every document in this snapshot, in a handful of statements however many there are."""
+def decide(
+    session: Session, subject: Subject, documents: Iterable[int], *, at: datetime | None = None
+) -> dict[int, Verdict]:
+    """Decides every document in this snapshot, in a handful of statements however many there are.
+
+    Entries and freshness are judged at one instant, `at` (None: the database's now).
+    """
+    at = at or now(session)
     wanted = sorted(set(documents))
     places = {place.id: place for place in _places(session, subject.tenant, wanted)}
     nodes = {one for place in places.values() for one in (place.node, place.pending) if one is not None}
-    verdicts = decide_nodes(session, subject, nodes)
-    gates = source_gates(session, subject, {place.source for place in places.values()})
+    verdicts = decide_nodes(session, subject, nodes, at=at)
+    gates = source_gates(session, subject, {place.source for place in places.values()}, at=at)
     return {one: _document(places.get(one), verdicts, gates) for one in wanted}
 
 
@@ -84,14 +90,16 @@ def _places(session: Session, tenant: int, documents: Sequence[int]) -> Iterable
             yield _Place(*row)
 
 
-def source_gates(session: Session, subject: Subject, sources: Iterable[int] | None = None) -> dict[int, str | None]:
+def source_gates(
+    session: Session, subject: Subject, sources: Iterable[int] | None = None, *, at: datetime | None = None
+) -> dict[int, str | None]:
     """For each source (None: all of the tenant), why it is shut for this caller, or None where it is open."""
     statement = select(Source.id, Source.key, Source.state, Source.max_access_age_s, Source.access_synced_at).where(
         Source.tenant_id == subject.tenant
     )
     if sources is not None:
         statement = statement.where(Source.id.in_(sorted(sources)))
-    at = now(session)
+    at = at or now(session)
     return {
         id_: _gate(subject, at, key=key, state=state, max_age_s=max_age_s, synced=synced)
         for id_, key, state, max_age_s, synced in session.execute(statement)
@@ -110,7 +118,9 @@ def _gate(
     return None
 
 
-def decide_nodes(session: Session, subject: Subject, nodes: Iterable[int]) -> dict[int, Verdict]:
+def decide_nodes(
+    session: Session, subject: Subject, nodes: Iterable[int], *, at: datetime | None = None
+) -> dict[int, Verdict]:
     """Decides places by their entries alone, without the gates of their source."""
     wanted = sorted(set(nodes))
     if subject.nobody:
@@ -118,7 +128,7 @@ def decide_nodes(session: Session, subject: Subject, nodes: Iterable[int]) -> di
     chains = load_chains(session, wanted)
     on_chains = {node.id for chain in chains.values() for node in chain}
     principals = subject.principals | ({subject.app.principal} if subject.app else frozenset())
-    entries = load_entries(session, subject.tenant, on_chains, principals)
+    entries = load_entries(session, subject.tenant, on_chains, principals, at or now(session))
     verdicts = {start: judge(chain, entries, subject) for start, chain in chains.items()}
     return {one: verdicts.get(one, UNKNOWN) for one in wanted}
 

@@ -22,7 +22,7 @@ def current(session: Session, tenant: int) -> int:
 def bump(session: Session, tenant: int) -> int:
     """Raises the epoch once per transaction, however often it is called, and returns the new one."""
     key = ("ambit_epoch", tenant)
-    if key not in session.info or session.info[key][0] is not session.get_transaction():
+    if not bumped(session, tenant):
         statement = (
             update(PolicyEpoch)
             .where(PolicyEpoch.tenant_id == tenant)
@@ -32,6 +32,12 @@ def bump(session: Session, tenant: int) -> int:
         session.info[key] = (session.get_transaction(), session.execute(statement).scalar_one())
     epoch: int = session.info[key][1]
     return epoch
+
+
+def bumped(session: Session, tenant: int) -> bool:
+    """Whether this transaction has raised the epoch, so that what it reads is not committed yet."""
+    held = session.info.get(("ambit_epoch", tenant))
+    return held is not None and held[0] is session.get_transaction()
 
 
 def remember(session: Session, tenant: int, kind: str, row: Any, state: dict[str, Any]) -> None:

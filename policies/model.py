@@ -25,7 +25,7 @@ def check_principal(text: str) -> str:
     Raises:
         InvalidError: it does not.
     """
-    if not isinstance(text, str) or not _PRINCIPAL.match(text):
+    if not isinstance(text, str) or not _PRINCIPAL.fullmatch(text):
         raise InvalidError(f"{text!r} is no principal; write user:<id or e-mail>, group:<id>, app:<id> or everyone")
     return text
 

@@ -16,12 +16,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core.errors import NotFoundError
 from core.tables import Ace, AclNode, Label, Principal, Tenant
 from policies.epoch import bump, remember
+from policies.labels import CLASSIFICATION, rank
 from policies.model import CLOSED, AccessSpec, Entry
 from policies.principals import intern
-
-CLASSIFICATION = "classification"
 
 
 def digest(spec: AccessSpec) -> str:
@@ -50,8 +50,11 @@ def load(body: Mapping[str, Any]) -> AccessSpec:
     return AccessSpec(mode=body["mode"], closed=body["closed"], labels=body["labels"], entries=entries)
 
 
-def interim(old: AccessSpec, new: AccessSpec, classifications: Sequence[str]) -> AccessSpec:
-    """Access that refuses everyone whom `old` or `new` would refuse, and is `new` where that only narrows."""
+def interim(old: AccessSpec, new: AccessSpec, classifications: Sequence[str], *, root: bool = False) -> AccessSpec:
+    """Access that refuses everyone whom `old` or `new` would refuse, and is `new` where that only narrows.
+
+    At a `root` every mode means the same, since nothing above it could narrow.
+    """
     if new.closed:
         return new
     if old.closed:
@@ -60,7 +63,7 @@ def interim(old: AccessSpec, new: AccessSpec, classifications: Sequence[str]) ->
     before = {e for e in old.entries if e.effect == "allow"}
     denies = {e for e in (*old.entries, *new.entries) if e.effect == "deny"}
     labels = {**new.labels, **_higher(old.labels, new.labels, classifications)}
-    if old.mode == new.mode:
+    if old.mode == new.mode or root:
         return AccessSpec(mode=new.mode, entries=frozenset((allows & before) | denies), labels=labels)
     if old.mode == "inherit":
         kept = allows
@@ -80,7 +83,7 @@ def put_container(
         return _make(session, tenant.id, source, key=key, parent=parent, title=title, spec=spec)
     wanted = digest(spec)
     if node.access_hash != wanted or node.parent_id != parent:
-        held = interim(stated(session, node), spec, tenant.classifications)
+        held = interim(stated(session, node), spec, tenant.classifications, root=parent is None)
         if node.parent_id != parent:
             held, spec = _moved(session, node, parent, held, spec)
         state(session, node, held)
@@ -113,6 +116,24 @@ def release(session: Session, nodes: Iterable[AclNode]) -> int:
             node.pending = None
             count += 1
     return count
+
+
+def waive(session: Session, tenant: int, entry: int) -> None:
+    """Lets a deny whose principal means nobody known stand open; it denies as ever once the principal resolves.
+
+    Raises:
+        NotFoundError: there is no such deny in force.
+    """
+    row = session.get(Ace, entry)
+    if row is None or row.tenant_id != tenant or row.effect != "deny" or row.epoch_to is not None:
+        raise NotFoundError(f"there is no deny entry {entry}")
+    if row.waived:
+        return
+    epoch = bump(session, tenant)
+    kept = {c.key: getattr(row, c.key) for c in Ace.__table__.columns if c.key not in {"id", "waived", "epoch_from"}}
+    session.add(Ace(**kept, waived=True, epoch_from=epoch))
+    row.epoch_to = epoch
+    session.flush()
 
 
 def stated(session: Session, node: AclNode) -> AccessSpec:
@@ -235,11 +256,6 @@ def _higher(old: Mapping[str, str], new: Mapping[str, str], ordered: Sequence[st
     if not stated_:
         return {}
     return {CLASSIFICATION: max(stated_, key=lambda one: rank(one, ordered))}
-
-
-def rank(classification: str, ordered: Sequence[str]) -> int:
-    """Place of a classification in the tenant's list, from 0; past the end where it is not in it."""
-    return ordered.index(classification) if classification in ordered else len(ordered)
 
 
 def _names(session: Session, ids: Sequence[int]) -> dict[int, str]:

@@ -12,11 +12,10 @@ from typing import Final
 from sqlalchemy import CTE, ColumnElement, Select, func, or_, select, union
 from sqlalchemy.orm import Session
 
-from core.clock import db_now
 from core.db import now
 from core.tables import Ace, AclNode, Principal
 from policies.decide import source_gates
-from policies.epoch import current
+from policies.epoch import bumped, current
 from policies.model import EVERYONE
 from policies.subject import Subject
 
@@ -94,7 +93,7 @@ class ScopeCache:
 
 
 def readable(session: Session, subject: Subject, cache: ScopeCache | None = None) -> ReadScope:
-    """Everything `subject` may read in this snapshot. The session must hold no uncommitted change."""
+    """Everything `subject` may read in this snapshot. What a session has not committed yet is never cached."""
     epoch = current(session, subject.tenant)
     gates = source_gates(session, subject)
     sources = [] if subject.nobody else [one for one, shut in gates.items() if shut is None]
@@ -106,13 +105,14 @@ def readable(session: Session, subject: Subject, cache: ScopeCache | None = None
 
 def _nodes(session: Session, subject: Subject, epoch: int, cache: ScopeCache | None) -> _Cached:
     key = (subject.tenant, subject.user, subject.app.id if subject.app else None)
-    held = cache.get(key, epoch, now(session)) if cache else None
+    at = now(session)
+    held = cache.get(key, epoch, at) if cache else None
     if held is None:
-        ends_at = _next_change(session, subject.tenant)
-        nodes = frozenset() if subject.nobody else frozenset(session.scalars(readable_nodes(subject)))
+        ends_at = _next_change(session, subject.tenant, at)
+        nodes = frozenset() if subject.nobody else frozenset(session.scalars(readable_nodes(subject, at)))
         known = session.scalar(select(func.count()).select_from(AclNode).where(AclNode.tenant_id == subject.tenant))
         held = _Cached(epoch=epoch, ends_at=ends_at, nodes=nodes, known=known or 0)
-        if cache:
+        if cache and not bumped(session, subject.tenant):
             cache.put(key, held)
     return held
 
@@ -121,30 +121,28 @@ def _all_nodes(session: Session, tenant: int) -> frozenset[int]:
     return frozenset(session.scalars(select(AclNode.id).where(AclNode.tenant_id == tenant)))
 
 
-def _next_change(session: Session, tenant: int) -> datetime | None:
-    """The next time at which an entry of the tenant begins or ends."""
+def _next_change(session: Session, tenant: int, at: datetime) -> datetime | None:
+    """The next time after `at` at which an entry of the tenant begins or ends."""
     times = [
-        session.scalar(
-            select(func.min(column)).where(Ace.tenant_id == tenant, Ace.epoch_to.is_(None), column > db_now())
-        )
+        session.scalar(select(func.min(column)).where(Ace.tenant_id == tenant, Ace.epoch_to.is_(None), column > at))
         for column in (Ace.not_before, Ace.expires_at)
     ]
     return min((one for one in times if one is not None), default=None)
 
 
-def readable_nodes(subject: Subject) -> Select[int]:
-    """The statement for the nodes whose entries let `subject` read, as set operations from the entries downwards.
+def readable_nodes(subject: Subject, at: datetime) -> Select[int]:
+    """The statement for the nodes whose entries let `subject` read `at` a time, as set operations downwards.
 
     A source's entry reaches down to the next node that does not inherit, an admin's to the leaves. Below a `narrow`
     node nothing is readable where the node above it is not.
     """
     allowed = union(
-        select(_reach("allow_source", _entries(subject, "allow", "source"), through_breaks=False).c.id),
-        select(_reach("allow_admin", _entries(subject, "allow", "admin"), through_breaks=True).c.id),
+        select(_reach("allow_source", _entries(subject, "allow", "source", at), through_breaks=False).c.id),
+        select(_reach("allow_admin", _entries(subject, "allow", "admin", at), through_breaks=True).c.id),
     )
     refused = union(
-        select(_reach("deny_source", _entries(subject, "deny", "source"), through_breaks=False).c.id),
-        select(_reach("deny_admin", _entries(subject, "deny", "admin"), through_breaks=True).c.id),
+        select(_reach("deny_source", _entries(subject, "deny", "source", at), through_breaks=False).c.id),
+        select(_reach("deny_admin", _entries(subject, "deny", "admin", at), through_breaks=True).c.id),
         select(_reach("shut", _shut(subject.tenant), through_breaks=True).c.id),
     )
     own = (
@@ -161,8 +159,8 @@ def _reach(name: str, base: Select[int], *, through_breaks: bool) -> CTE:
     return reach.union(below if through_breaks else below.where(AclNode.mode == "inherit"))
 
 
-def _entries(subject: Subject, effect: str, origin: str) -> Select[int]:
-    """Nodes with an entry of this kind in force for `subject` now."""
+def _entries(subject: Subject, effect: str, origin: str, at: datetime) -> Select[int]:
+    """Nodes with an entry of this kind in force for `subject` `at` a time."""
     unresolved = Principal.subject_id.is_(None) & (Principal.kind != EVERYONE)
     through = [] if subject.app is None else [Ace.app_id == subject.app.principal]
     mine = set(subject.principals)
@@ -181,8 +179,8 @@ def _entries(subject: Subject, effect: str, origin: str) -> Select[int]:
             Ace.epoch_to.is_(None),
             who,
             or_(Ace.app_id.is_(None), *through),
-            or_(Ace.not_before.is_(None), Ace.not_before <= db_now()),
-            or_(Ace.expires_at.is_(None), Ace.expires_at > db_now()),
+            or_(Ace.not_before.is_(None), Ace.not_before <= at),
+            or_(Ace.expires_at.is_(None), Ace.expires_at > at),
         )
     )
 

@@ -5,7 +5,7 @@ from core.tables.audit import AuditEntry
 from core.tables.base import Base
 from core.tables.directory import ApiKey, App, Group, Membership, Principal, User
 from core.tables.documents import Chunk, Document, DocumentVersion, Upload, VersionChunk
-from core.tables.index import ChunkPoint, Facet, Generation
+from core.tables.index import ChunkPoint, Facet, Generation, PointGarbage
 from core.tables.runs import IdempotencyKey, Item, Run
 from core.tables.sources import ConfigObject, Source, StoredSecret
 from core.tables.tenancy import PolicyEpoch, Tenant
@@ -29,6 +29,7 @@ __all__ = [
     "Item",
     "Label",
     "Membership",
+    "PointGarbage",
     "Policy",
     "PolicyEpoch",
     "Principal",

@@ -37,8 +37,10 @@ class Base(DeclarativeBase):
 
 
 @event.listens_for(Table, "after_parent_attach")
-def _never_reuse_ids(table: Table, _: MetaData) -> None:
-    """SQLite reuses the id of a deleted last row unless told not to."""
+def _never_reuse_ids(table: Table, metadata: MetaData) -> None:
+    """SQLite reuses the id of a deleted last row unless told not to; a migration's tables say it themselves."""
+    if metadata is not Base.metadata:
+        return
     table.dialect_options["sqlite"]["autoincrement"] = len(table.primary_key.columns) == 1 and any(
         column.identity is not None for column in table.primary_key.columns
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.clock import db_now
 from core.tables.base import Base, BigId, PrimaryKey, TenantId
+
+_OLD = text("state = 'old'")
 
 
 class Document(Base):
@@ -39,7 +41,6 @@ class Document(Base):
     """The version readers see; null before the first and after deletion."""
     source_version: Mapped[str | None]
     content_hash: Mapped[str | None]
-    access_hash: Mapped[str | None]
     seen_run_id: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(default=db_now())
     deleted_at: Mapped[datetime | None]
@@ -47,10 +48,13 @@ class Document(Base):
 
 
 class DocumentVersion(Base):
-    """What a document said at one time: staged while it is built, then current, then old."""
+    """What a document said at one time: staged while it is built, then current, then old, at last purged."""
 
     __tablename__ = "document_version"
-    __table_args__ = (Index(None, "document_id"),)
+    __table_args__ = (
+        Index(None, "document_id"),
+        Index("ix_document_version_old", "state", sqlite_where=_OLD, postgresql_where=_OLD),
+    )
 
     id: Mapped[PrimaryKey]
     tenant_id: Mapped[TenantId]

@@ -9,6 +9,7 @@ from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.clock import db_now
+from core.jobs import Leased
 from core.tables.base import Base, BigId, PrimaryKey, TenantId
 
 
@@ -47,3 +48,17 @@ class Facet(Base):
     tenant_id: Mapped[TenantId]
     name: Mapped[str]
     value: Mapped[str]
+
+
+class PointGarbage(Leased, Base):
+    """A point that no version needs any more, until the index has removed it.
+
+    `state` is pending or deleting; a point that is wanted again is taken off this list before it is written.
+    """
+
+    __tablename__ = "point_garbage"
+    __table_args__ = (UniqueConstraint("generation_id", "point_id"),)
+
+    id: Mapped[PrimaryKey]
+    generation_id: Mapped[int] = mapped_column(BigId, ForeignKey("generation.id"))
+    point_id: Mapped[str]

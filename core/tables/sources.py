@@ -23,6 +23,8 @@ class Source(Base):
     key: Mapped[str]
     connector: Mapped[str]
     config: Mapped[dict[str, Any]]
+    base: Mapped[str] = mapped_column(default=".")
+    """Folder that relative paths of `config` are relative to."""
     access: Mapped[dict[str, Any]] = mapped_column(default=dict)
     schedule: Mapped[dict[str, Any]] = mapped_column(default=dict)
     max_access_age_s: Mapped[int | None]

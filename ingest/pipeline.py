@@ -1,0 +1,36 @@
+"""What every stage needs, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from core.db import Database
+from core.secrets import Keyring
+from core.settings import Settings
+from embed.stack import VectorStack
+from ingest.parsing.sandbox import ParserPool
+from ingest.sources import OpenConnectors
+
+
+class Pipeline:
+    """The parts a worker holds: SQL, vectors, parsers, connectors. Constructing it opens nothing.
+
+    `wake` tells whoever does the work of a stage that there is some; losing a wake-up loses no work.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        db: Database,
+        stack: VectorStack,
+        keyring: Keyring,
+        wake: Callable[[str], None] = lambda stage: None,
+    ) -> None:
+        self.settings, self.db, self.stack, self.wake = settings, db, stack, wake
+        self.parsers = ParserPool(settings)
+        self.connectors = OpenConnectors(db, settings, keyring)
+
+    def close(self) -> None:
+        """Stops parsers and closes connectors; SQL and vectors belong to the caller."""
+        self.parsers.close()
+        self.connectors.close()

@@ -1,0 +1,69 @@
+"""The embedded runner: threads of one process that take work straight from the leased rows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from core.telemetry import logger
+from ingest.dispatch import release_leases
+from ingest.pipeline import Pipeline
+from ingest.stages import STAGES
+
+INDEX_SIDE = ("encode", "place", "finish", "purge")
+
+
+class Runner:
+    """Runs every stage until it is stopped; without a broker, this is the worker.
+
+    Parsing has `worker_threads` threads, listing one, and all that writes to the index one more.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._stop = threading.Event()
+        self._work = threading.Condition()
+        self._threads: list[threading.Thread] = []
+        pipeline.wake = self._wake
+
+    def start(self) -> None:
+        """Frees what a killed predecessor held, then starts the threads. The index must be open: it is the lock."""
+        with self._pipeline.db.write() as session:
+            release_leases(session)
+        groups: list[Sequence[str]] = [("list",), INDEX_SIDE]
+        groups += [("parse",)] * self._pipeline.settings.worker_threads
+        for number, stages in enumerate(groups):
+            thread = threading.Thread(
+                target=self._loop, args=(stages,), name=f"ambit-{stages[0]}-{number}", daemon=True
+            )
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self, timeout_s: float = 30.0) -> None:
+        """Lets each thread end the batch it has, then returns; what is unfinished waits in its rows."""
+        self._stop.set()
+        self._wake("stop")
+        for thread in self._threads:
+            thread.join(timeout_s)
+
+    def _wake(self, _: str) -> None:
+        with self._work:
+            self._work.notify_all()
+
+    def _loop(self, stages: Sequence[str]) -> None:
+        while not self._stop.is_set():
+            if not self._round(stages):
+                with self._work:
+                    self._work.wait(self._pipeline.settings.poll_s)
+
+    def _round(self, stages: Sequence[str]) -> bool:
+        try:
+            busy = False
+            for stage in stages:
+                if not self._stop.is_set():
+                    busy |= STAGES[stage](self._pipeline)
+        except Exception as error:  # noqa: BLE001 - a worker outlives a database or an index that is away
+            logger().error("stage.unavailable", stage=stages[0], reason=type(error).__name__)
+            self._stop.wait(1.0)
+            return False
+        return busy

@@ -1,0 +1,101 @@
+"""The stages by name, each as one step: claim a fair batch, do it, say whether there was any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from ingest.dispatch import claim_items, claim_run, work_waits
+from ingest.encode_stage import encode_items, place_items
+from ingest.listing_stage import list_source
+from ingest.parse_stage import parse_item
+from ingest.pipeline import Pipeline
+from ingest.purge import purge
+from ingest.runs import finish_ready
+
+Step = Callable[[Pipeline], bool]
+PARSE_BATCH = 4
+ENCODE_BATCH = 24
+PLACE_BATCH = 50
+
+
+def _waits(pipeline: Pipeline, stage: str) -> bool:
+    """A look without a write lock, so that an idle worker disturbs nobody."""
+    with pipeline.db.read() as session:
+        return work_waits(session, stage)
+
+
+def list_step(pipeline: Pipeline) -> bool:
+    """Lists one source."""
+    if not _waits(pipeline, "list"):
+        return False
+    with pipeline.db.write() as session:
+        held = claim_run(session, lease_s=pipeline.settings.lease_s)
+    if held is not None:
+        list_source(pipeline, held)
+        pipeline.wake("finish")
+    return held is not None
+
+
+def parse_step(pipeline: Pipeline) -> bool:
+    """Fetches, parses and splits a few objects."""
+    if not _waits(pipeline, "parse"):
+        return False
+    with pipeline.db.write() as session:
+        claims = claim_items(session, "parse", limit=PARSE_BATCH, lease_s=_parse_lease(pipeline))
+    for held in claims:
+        parse_item(pipeline, held)
+    return bool(claims)
+
+
+def _parse_lease(pipeline: Pipeline) -> float:
+    """Long enough for a batch in which every file takes its whole time limit."""
+    return pipeline.settings.lease_s + PARSE_BATCH * pipeline.settings.parse_timeout_s
+
+
+def encode_step(pipeline: Pipeline) -> bool:
+    """Encodes, indexes and commits what is split."""
+    if not _waits(pipeline, "encode"):
+        return False
+    with pipeline.db.write() as session:
+        claims = claim_items(session, "encode", limit=ENCODE_BATCH, lease_s=pipeline.settings.lease_s)
+    if claims:
+        encode_items(pipeline, claims)
+    return bool(claims)
+
+
+def place_step(pipeline: Pipeline) -> bool:
+    """Moves points to the nodes their documents stand under."""
+    if not _waits(pipeline, "place"):
+        return False
+    with pipeline.db.write() as session:
+        claims = claim_items(session, "place", limit=PLACE_BATCH, lease_s=pipeline.settings.lease_s)
+    if claims:
+        place_items(pipeline, claims)
+    return bool(claims)
+
+
+def finish_step(pipeline: Pipeline) -> bool:
+    """Ends runs that have nothing left to do."""
+    if not _waits(pipeline, "finish"):
+        return False
+    with pipeline.db.write() as session:
+        return bool(finish_ready(session))
+
+
+def purge_step(pipeline: Pipeline) -> bool:
+    """Removes what no version needs."""
+    return _waits(pipeline, "purge") and purge(pipeline) > 0
+
+
+STAGES: Final[Mapping[str, Step]] = MappingProxyType(
+    {
+        "list": list_step,
+        "parse": parse_step,
+        "encode": encode_step,
+        "place": place_step,
+        "finish": finish_step,
+        "purge": purge_step,
+    }
+)

@@ -1,0 +1,86 @@
+"""What a place is labelled: the nearest statement holds, across breaks, and an admin's is a floor to its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.tables import Tenant
+from policies.chains import NodeView, load_chains, load_labels
+
+CLASSIFICATION = "classification"
+DEFAULT_CLASSIFICATION = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelView:
+    """A label that holds, and who said so where. `node` None: nobody did, it is the default."""
+
+    name: str
+    value: str
+    origin: str = "default"
+    node: NodeView | None = None
+
+
+def effective(session: Session, tenant: int, nodes: Iterable[int]) -> dict[int, dict[str, str]]:
+    """The labels that hold at each node, in three statements a few thousand nodes; unknown nodes are left out.
+
+    Every node has a classification: `internal` where nothing is stated. One that the tenant's list does not hold
+    ranks above the whole list.
+    """
+    return {
+        node: {name: label.value for name, label in labels.items()}
+        for node, labels in sources_of(session, tenant, nodes).items()
+    }
+
+
+def sources_of(session: Session, tenant: int, nodes: Iterable[int]) -> dict[int, dict[str, LabelView]]:
+    """The labels that hold at each node, each with where it comes from."""
+    ordered = classifications(session, tenant)
+    chains = load_chains(session, nodes)
+    stated = load_labels(session, tenant, {node.id for chain in chains.values() for node in chain})
+    return {start: combine(chain, stated, ordered) for start, chain in chains.items()}
+
+
+def classifications(session: Session, tenant: int) -> list[str]:
+    """The tenant's classifications, lowest first."""
+    return session.execute(select(Tenant.classifications).where(Tenant.id == tenant)).scalar_one()
+
+
+def combine(
+    chain: Sequence[NodeView], stated: Mapping[int, Sequence[tuple[str, str, str]]], ordered: Sequence[str]
+) -> dict[str, LabelView]:
+    """The labels that hold at the first node of `chain` (nearest first), from what each node states."""
+    nearest: dict[tuple[str, str], tuple[int, LabelView]] = {}
+    for distance, node in enumerate(chain):
+        for name, value, origin in stated.get(node.id, ()):
+            nearest.setdefault((name, origin), (distance, LabelView(name, value, origin, node)))
+    found = {CLASSIFICATION: LabelView(CLASSIFICATION, DEFAULT_CLASSIFICATION)}
+    for name in sorted({name for name, _ in nearest}):
+        found[name] = _stronger(nearest.get((name, "admin")), nearest.get((name, "source")), ordered)
+    return found
+
+
+def _stronger(
+    admin: tuple[int, LabelView] | None, source: tuple[int, LabelView] | None, ordered: Sequence[str]
+) -> LabelView:
+    """An admin's label wins, but a source may state a higher classification there or below it."""
+    if admin is None or source is None:
+        held = admin or source
+        assert held is not None
+        return held[1]
+    raised = source[1].name == CLASSIFICATION and rank(source[1].value, ordered) > rank(admin[1].value, ordered)
+    return source[1] if raised and source[0] <= admin[0] else admin[1]
+
+
+def rank(classification: str, ordered: Sequence[str]) -> int:
+    """Place of a classification in the tenant's list, from 0; past the end where it is not in it."""
+    return ordered.index(classification) if classification in ordered else len(ordered)
+
+
+def highest(values: Iterable[str], ordered: Sequence[str]) -> str:
+    """The strictest of some classifications; the default for none."""
+    return max(values, key=lambda one: rank(one, ordered), default=DEFAULT_CLASSIFICATION)

@@ -1,0 +1,105 @@
+"""The authority: every hit is decided again in a fresh snapshot, and its text is read only if it passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.tables import Chunk, Document, DocumentVersion, Source, VersionChunk
+from embed.index.base import Hit
+from policies.decide import decide
+from policies.epoch import current
+from policies.labels import effective
+from policies.subject import Caller, resolve_subject
+from retrieve.model import Passage
+
+CLASSIFICATION = "classification"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Hits that passed, those refused, and how many point at text that is no longer current."""
+
+    passages: tuple[Passage, ...]
+    refused: tuple[int, ...]
+    stale: int
+    epoch: int
+
+
+def recheck(session: Session, caller: Caller, hits: Sequence[Hit]) -> Checked:
+    """Decides every hit's document in this snapshot and reads what passed, in the order of the hits."""
+    subject = resolve_subject(session, caller)
+    verdicts = decide(session, subject, {hit.document for hit in hits})
+    passed = [hit for hit in hits if verdicts[hit.document].allowed]
+    rows = _rows(session, caller.tenant, passed)
+    labels = effective(session, caller.tenant, {row.node for row in rows.values()})
+    found = [
+        _passage(hit, rows[hit.chunk], labels[rows[hit.chunk].node][CLASSIFICATION])
+        for hit in passed
+        if hit.chunk in rows
+    ]
+    refused = sorted({hit.document for hit in hits if not verdicts[hit.document].allowed})
+    return Checked(
+        passages=tuple(found),
+        refused=tuple(refused),
+        stale=len(passed) - len(found),
+        epoch=current(session, caller.tenant),
+    )
+
+
+def public_ids(session: Session, tenant: int, documents: Sequence[int]) -> tuple[str, ...]:
+    """Public ids of documents, for the audit."""
+    if not documents:
+        return ()
+    statement = select(Document.public_id).where(Document.tenant_id == tenant, Document.id.in_(documents))
+    return tuple(sorted(session.scalars(statement)))
+
+
+def _rows(session: Session, tenant: int, hits: Sequence[Hit]) -> dict[int, Any]:
+    """By chunk id, what is current of each hit. A text that repeats in a document stands where it stands first."""
+    if not hits:
+        return {}
+    statement = (
+        select(
+            Chunk.id.label("chunk"),
+            Chunk.hash,
+            Chunk.ordinal,
+            Chunk.text,
+            Document.public_id,
+            Document.node_id.label("node"),
+            DocumentVersion.title,
+            DocumentVersion.uri,
+            Source.key.label("source"),
+            VersionChunk.heading,
+            VersionChunk.page,
+            VersionChunk.kind,
+            VersionChunk.position,
+        )
+        .join(VersionChunk, VersionChunk.chunk_id == Chunk.id)
+        .join(Document, (Document.id == Chunk.document_id) & (Document.version_id == VersionChunk.version_id))
+        .join(DocumentVersion, DocumentVersion.id == VersionChunk.version_id)
+        .join(Source, Source.id == Document.source_id)
+        .where(Chunk.tenant_id == tenant, Document.tenant_id == tenant, Chunk.id.in_([hit.chunk for hit in hits]))
+    )
+    return {row.chunk: row for row in session.execute(statement)}
+
+
+def _passage(hit: Hit, row: Any, classification: str) -> Passage:
+    return Passage(
+        chunk=f"{row.public_id}.{row.hash[:16]}.{row.ordinal}",
+        document=row.public_id,
+        title=row.title,
+        uri=row.uri,
+        source=row.source,
+        text=row.text,
+        heading=row.heading,
+        page=row.page,
+        kind=row.kind,
+        position=row.position,
+        score=hit.score,
+        classification=classification,
+    )
