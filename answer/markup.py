@@ -95,9 +95,9 @@ def has_path(word: str, follows: str, before: str) -> bool:
         follows: the two characters after it, or fewer at the end.
         before: the two characters before it, or fewer at the start.
     """
+    if before.endswith("/"):
+        return before == "//" and "." in word.rstrip(".")
     if not _HOST.match(word.rstrip(".")):
         return False
-    if before.endswith("/"):
-        return before == "//"
     port = follows[:1] == ":" and follows[1:2].isdigit()
     return port or (follows[:1] in {"/", "?", "#"} and not follows[1:2].isspace())

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 from core.telemetry import logger
 from ingest.dispatch import release_leases
 from ingest.pipeline import Pipeline
+from ingest.schedule import any_due, start_due
 from ingest.stages import STAGES
 
+SCHEDULE_S = 1.0
 INDEX_SIDE = ("encode", "place", "finish", "purge")
 
 
@@ -23,6 +26,7 @@ class Runner:
         self._pipeline = pipeline
         self._stop = threading.Event()
         self._work = threading.Condition()
+        self._scheduled = 0.0
         self._threads: list[threading.Thread] = []
         pipeline.wake = self._wake
 
@@ -56,9 +60,21 @@ class Runner:
                 with self._work:
                     self._work.wait(self._pipeline.settings.poll_s)
 
+    def _start_scheduled(self) -> bool:
+        """Looks at the schedules once a second."""
+        if time.monotonic() < self._scheduled + SCHEDULE_S:
+            return False
+        self._scheduled = time.monotonic()
+        with self._pipeline.db.read() as session:
+            due = any_due(session)
+        if due:
+            with self._pipeline.db.write() as session:
+                start_due(session)
+        return due
+
     def _round(self, stages: Sequence[str]) -> bool:
         try:
-            busy = False
+            busy = stages == INDEX_SIDE and self._start_scheduled()
             for stage in stages:
                 if not self._stop.is_set():
                     busy |= STAGES[stage](self._pipeline)

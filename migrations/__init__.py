@@ -1,0 +1,1 @@
+"""The SQL schema and how an installation comes to it."""

@@ -49,7 +49,7 @@ def entries_at(
     for ace, principal, app_key in rows:
         found.setdefault(ace.node_id, []).append(_stated(ace, principal, app_key))
     titles = session.execute(select(AclNode.id, AclNode.title).where(AclNode.id.in_(wanted)))
-    return found, {id_: title for id_, title in titles}
+    return found, {row.id: row.title for row in titles}
 
 
 def _stated(ace: Ace, principal: Principal, app: str | None) -> StatedEntry:

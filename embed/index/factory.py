@@ -1,0 +1,21 @@
+"""The vector index that the settings name."""
+
+from __future__ import annotations
+
+from core.settings import Settings
+from embed.index.base import VectorIndex
+from embed.index.edge import EdgeIndex
+from embed.index.server import ServerIndex
+
+
+def make_index(settings: Settings) -> VectorIndex:
+    """The index in force: on the server at `index_url`, else embedded in `data_dir`. Nothing is opened yet."""
+    if settings.index_url is None:
+        return EdgeIndex(settings.index_dir)
+    key = settings.index_api_key
+    return ServerIndex(
+        settings.index_url,
+        None if key is None else key.get_secret_value(),
+        replicas=settings.index_replicas,
+        shards=settings.index_shards,
+    )

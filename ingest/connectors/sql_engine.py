@@ -1,0 +1,99 @@
+"""Connections that can only read, and give up in time."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from core.errors import InvalidError
+from ingest.model import SourceError
+
+_PLAIN_ERRORS = {"InterfaceError", "OperationalError", "ProgrammingError"}
+"""Kinds of error whose text names tables and columns; that of the others may quote data."""
+
+
+class ReadOnlyDatabase:
+    """A database that is read in short transactions; used from several threads."""
+
+    def __init__(self, url: str, base: Path, timeout_s: float) -> None:
+        self._url = _checked_url(url)
+        self._timeout_s = timeout_s
+        self._sqlite = self._url.get_backend_name() == "sqlite"
+        self._file = base / (self._url.database or "") if self._sqlite else None
+        self._engine = self._make_engine()
+
+    @property
+    def shown(self) -> str:
+        """The URL without its password."""
+        return self._url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def reading(self, what: str) -> Iterator[Connection]:
+        """A connection in a read-only transaction of its own.
+
+        Raises:
+            SourceError: the database cannot be reached or refuses; `what` names what was tried.
+        """
+        try:
+            with self._engine.connect() as connection, connection.begin():
+                if not self._sqlite:
+                    connection.execute(text("SET TRANSACTION READ ONLY"))
+                    connection.execute(text(f"SET LOCAL statement_timeout = {max(1, int(self._timeout_s * 1000))}"))
+                yield connection
+        except SQLAlchemyError as error:
+            raise SourceError(f"{self.shown}: {what} failed: {reason_of(error)}") from None
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self._engine.dispose()
+
+    def _make_engine(self) -> Engine:
+        if self._file is not None:
+            # No pool: an idle SQLite connection would keep a replaced database file open.
+            return create_engine("sqlite://", creator=self._open_sqlite, poolclass=NullPool)
+        seconds = max(1, int(min(self._timeout_s, 30)))
+        return create_engine(self._url, pool_pre_ping=True, connect_args={"connect_timeout": seconds})
+
+    def _open_sqlite(self) -> sqlite3.Connection:
+        uri = f"file:{quote(str(self._file))}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, timeout=self._timeout_s, check_same_thread=False)
+        # The driver's own error for text that is not UTF-8 quotes the text.
+        connection.text_factory = _lenient
+        connection.execute("PRAGMA query_only = ON")
+        deadline = time.monotonic() + self._timeout_s
+        connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 10_000)
+        return connection
+
+
+def _lenient(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+def _checked_url(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        name = parsed.get_backend_name()
+    except ArgumentError:
+        raise InvalidError("url is no SQLAlchemy URL; write sqlite:///file.db or postgresql+psycopg://…") from None
+    if name not in ("sqlite", "postgresql"):
+        raise InvalidError(f"databases of kind {name!r} are not supported; url must name SQLite or PostgreSQL")
+    if name == "sqlite" and (not parsed.database or parsed.database.startswith((":", "file:")) or parsed.query):
+        raise InvalidError("url must name a SQLite file: sqlite:///file.db")
+    return parsed
+
+
+def reason_of(error: SQLAlchemyError) -> str:
+    """Why the database refused, without parameters and data."""
+    if not isinstance(error, DBAPIError):
+        return type(error).__name__
+    kind = type(error).__name__
+    lines = str(error.orig).strip().splitlines() if kind in _PLAIN_ERRORS else []
+    return f"{kind}: {lines[0]}" if lines else kind

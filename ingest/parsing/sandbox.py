@@ -1,0 +1,292 @@
+"""Parser processes: files are read where a bomb, a crash or a hostile document harms nothing but itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import ingest
+from core.errors import UnavailableError
+from ingest.model import Content, EmptyError, ItemError, Parsed
+from ingest.parsing.limits import MIB, Limits
+from ingest.parsing.parse import parsed_from_elements
+from ingest.parsing.wire import WireError, from_json, load_parsed, receive, send, to_json
+
+START_TIMEOUT_S = 60.0
+"""Seconds a parser process may take to start on a busy machine."""
+_ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/nonexistent",
+    "LANG": "C.UTF-8",
+    "PYTHONPATH": str(Path(ingest.__file__).parents[1]),
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONHASHSEED": "0",
+    "DO_NOT_TRACK": "1",
+    "UNSTRUCTURED_DISABLE_NOTICE": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """How many parser processes there are and when one is replaced.
+
+    Attributes:
+        processes: most parser processes at a time; each starts when it is first needed.
+        memory: bytes of address space each may use above its start.
+        files: files after which a process is replaced.
+        growth: bytes of resident memory above its start after which it is replaced.
+    """
+
+    processes: int = 2
+    memory: int = 2048 * MIB
+    files: int = 500
+    growth: int = 400 * MIB
+
+
+class Child:
+    """One parser process and the pipes to it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.requests = cast(BinaryIO, process.stdin)
+        self.answers = cast(BinaryIO, process.stdout)
+        self.files = 0
+        self.network = "unknown"
+        self.resident = self.resident_at_start = 0
+
+    def greet(self) -> None:
+        """Waits for the process to be confined.
+
+        Raises:
+            WireError: it ended before.
+        """
+        hello = from_json(receive(self.answers))
+        self.network = str(hello.get("network"))
+        self.resident = self.resident_at_start = int(hello.get("resident", 0))
+
+    def ask(self, header: bytes, body: bytes) -> dict[str, Any]:
+        """Sends one file and waits for the answer.
+
+        Raises:
+            WireError, OSError: the process ended.
+        """
+        send(self.requests, header, body)
+        answer = from_json(receive(self.answers))
+        self.files += 1
+        self.resident = int(answer.get("resident", 0))
+        return answer
+
+    def worn(self, settings: PoolSettings) -> bool:
+        """Whether it has read enough files or grown enough to be replaced."""
+        return self.files >= settings.files or self.resident - self.resident_at_start > settings.growth
+
+    def kill(self) -> None:
+        """Ends it at once; safe to call from another thread and again."""
+        with suppress(OSError):
+            self.process.kill()
+
+    def close(self) -> None:
+        """Ends it and lets go of its pipes."""
+        self.kill()
+        self.process.wait()
+        for stream in (self.requests, self.answers):
+            with suppress(OSError):
+                stream.close()
+
+
+class ParserPool:
+    """Parses files in confined processes. Thread-safe: a caller waits until one is free.
+
+    The kernel kills a parser with the thread that started it, so one thread of the pool's own starts them all.
+    """
+
+    def __init__(self, limits: Limits, settings: PoolSettings | None = None, *, timeout_s: float = 120.0) -> None:
+        self._limits = limits
+        self._settings = settings or PoolSettings()
+        self._timeout_s = timeout_s
+        self._places = threading.BoundedSemaphore(self._settings.processes)
+        self._lock = threading.Lock()
+        self._idle: list[Child] = []
+        self._all: set[Child] = set()
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="parser-start")
+        self._closed = False
+
+    def parse(self, content: Content, *, timeout_s: float | None = None) -> Parsed:
+        """The structure of a file, read in a parser process; elements are taken as they are.
+
+        Args:
+            timeout_s: seconds the file may take, absent: the pool's.
+
+        Raises:
+            ItemError: the file cannot be parsed; `parse_timeout`, `parse_memory` and `parser_crashed` are told here.
+            EmptyError: it holds no text.
+            UnavailableError: the pool is closed, or no parser process can be started.
+        """
+        if content.elements is not None:
+            return parsed_from_elements(content)
+        if content.body is None:
+            raise EmptyError(f"'{content.name}' has no content.")
+        with self._places:
+            answer = self._ask(content, timeout_s or self._timeout_s)
+        return _parsed(content, answer)
+
+    def network(self) -> str:
+        """How parser processes are cut from the network: `namespace`, or `patched` where the kernel gives none."""
+        with self._places:
+            child = self._take()
+            self._give_back(child)
+        return child.network
+
+    def close(self) -> None:
+        """Ends all parser processes; safe to call again."""
+        with self._lock:
+            self._closed = True
+            children = list(self._all)
+            self._all.clear()
+            self._idle.clear()
+        for child in children:
+            child.close()
+        self._starter.shutdown()
+
+    def __enter__(self) -> ParserPool:
+        """The pool itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes the pool."""
+        self.close()
+
+    def _ask(self, content: Content, timeout_s: float) -> dict[str, Any]:
+        child = self._take()
+        with _deadline(child, timeout_s) as expired:
+            try:
+                answer = child.ask(_header(content, self._limits, timeout_s), _body(content))
+            except (WireError, OSError):
+                answer = None
+        if answer is None:
+            raise self._lost(child, content, timeout_s, timed_out=expired.is_set())
+        self._give_back(child, ended=expired.is_set() or answer.get("error") == "parse_memory")
+        return answer
+
+    def _lost(self, child: Child, content: Content, timeout_s: float, *, timed_out: bool) -> ItemError:
+        """Clears a process away that did not answer, and says why it did not."""
+        self._discard(child)
+        if timed_out or child.process.returncode == -24:
+            return ItemError("parse_timeout", f"'{content.name}' took longer than {timeout_s:g} seconds to parse.")
+        code = child.process.returncode
+        return ItemError("parser_crashed", f"The parser of '{content.name}' ended with status {code}.")
+
+    def _take(self) -> Child:
+        """An idle process, or a new one; the caller holds a place."""
+        with self._lock:
+            if self._closed:
+                raise UnavailableError("The parser pool is closed.")
+            if self._idle:
+                return self._idle.pop()
+        return self._starter.submit(self._start).result()
+
+    def _start(self) -> Child:
+        child = Child(_spawn(self._settings.memory))
+        with _deadline(child, START_TIMEOUT_S):
+            try:
+                child.greet()
+            except (WireError, OSError):
+                child.close()
+                raise UnavailableError("No parser process can be started.") from None
+        with self._lock:
+            if not self._closed:
+                self._all.add(child)
+                return child
+        child.close()
+        raise UnavailableError("The parser pool is closed.")
+
+    def _give_back(self, child: Child, *, ended: bool = False) -> None:
+        if ended or child.worn(self._settings):
+            self._discard(child)
+            return
+        with self._lock:
+            if not self._closed:
+                self._idle.append(child)
+
+    def _discard(self, child: Child) -> None:
+        with self._lock:
+            self._all.discard(child)
+        child.close()
+
+
+def _spawn(memory: int) -> subprocess.Popen[bytes]:
+    """Starts a parser with a clean environment; `-P` keeps the working folder out of its import path."""
+    command = [sys.executable, "-P", "-m", "ingest.parsing.worker", str(os.getpid()), str(memory)]
+    return subprocess.Popen(  # noqa: S603  the interpreter itself with fixed arguments
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=_ENVIRONMENT,
+        close_fds=True,
+    )
+
+
+@contextmanager
+def _deadline(child: Child, seconds: float) -> Iterator[threading.Event]:
+    """Kills `child` after `seconds`, which ends every wait for it; the event tells that it did."""
+    expired = threading.Event()
+
+    def expire() -> None:
+        expired.set()
+        child.kill()
+
+    timer = threading.Timer(seconds, expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield expired
+    finally:
+        timer.cancel()
+
+
+def _header(content: Content, limits: Limits, timeout_s: float) -> bytes:
+    path = str(content.body.absolute()) if isinstance(content.body, Path) else None
+    return to_json(
+        {
+            "name": content.name,
+            "path": path,
+            "mime": content.mime,
+            "title": content.title,
+            "limits": asdict(limits),
+            "timeout_s": timeout_s,
+        }
+    )
+
+
+def _body(content: Content) -> bytes:
+    return content.body if isinstance(content.body, bytes) else b""
+
+
+def _parsed(content: Content, answer: dict[str, Any]) -> Parsed:
+    """The document with what its connector says of it, or the error as it would have been raised here."""
+    if "error" in answer:
+        code = str(answer["error"])
+        detail = str(answer.get("detail") or f"'{content.name}' needs more memory than a parser may use.")
+        raise EmptyError(detail) if answer.get("empty") else ItemError(code, detail)
+    try:
+        parsed = load_parsed(answer["parsed"])
+    except (WireError, KeyError):
+        raise ItemError("parser_crashed", f"The parser of '{content.name}' gave no valid answer.") from None
+    return replace(
+        parsed,
+        author=content.author or parsed.author,
+        modified_at=content.modified_at or parsed.modified_at,
+        attributes={**parsed.attributes, **content.attributes},
+    )

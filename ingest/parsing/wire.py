@@ -1,0 +1,127 @@
+"""What a parser process and its owner say to one another: length-prefixed frames of JSON, and of bytes one way.
+
+The owner sends a JSON header and a body of raw bytes; the parser answers with JSON alone. Nothing that comes from the
+parser is unpickled or trusted: its answer is checked field by field.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, BinaryIO, get_args
+
+from ingest.model import Element, ElementKind, Parsed
+
+FRAME_MAX = 1 << 30
+"""Longest frame in bytes that is accepted."""
+_LENGTH = struct.Struct(">Q")
+_KINDS = frozenset(get_args(ElementKind))
+
+
+class WireError(Exception):
+    """The other side is gone, or what it sent is no message."""
+
+
+def send(stream: BinaryIO, *frames: bytes) -> None:
+    """Writes frames and flushes.
+
+    Raises:
+        OSError: the other side is gone.
+    """
+    for frame in frames:
+        stream.write(_LENGTH.pack(len(frame)))
+        stream.write(frame)
+    stream.flush()
+
+
+def receive(stream: BinaryIO) -> bytes:
+    """The next frame.
+
+    Raises:
+        WireError: the stream ended, or the frame is too long.
+    """
+    (length,) = _LENGTH.unpack(_exactly(stream, _LENGTH.size))
+    if length > FRAME_MAX:
+        raise WireError(f"A frame of {length} bytes is longer than {FRAME_MAX}.")
+    return _exactly(stream, length)
+
+
+def _exactly(stream: BinaryIO, length: int) -> bytes:
+    data = stream.read(length)
+    if len(data) < length:
+        raise WireError("The stream ended inside a message.")
+    return data
+
+
+def to_json(value: Mapping[str, Any]) -> bytes:
+    """A message as bytes."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str).encode("utf-8", "replace")
+
+
+def from_json(data: bytes) -> dict[str, Any]:
+    """A message from bytes.
+
+    Raises:
+        WireError: not a JSON object.
+    """
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        raise WireError("A message is not JSON.") from None
+    if not isinstance(value, dict):
+        raise WireError("A message is not an object.")
+    return value
+
+
+def dump_parsed(parsed: Parsed) -> dict[str, Any]:
+    """A parsed document as plain JSON."""
+    return {
+        "title": parsed.title,
+        "elements": [[e.kind, e.text, e.level, e.page, e.header] for e in parsed.elements],
+        "mime": parsed.mime,
+        "language": parsed.language,
+        "author": parsed.author,
+        "modified_at": parsed.modified_at.isoformat() if parsed.modified_at else None,
+        "attributes": dict(parsed.attributes),
+        "note": parsed.note,
+    }
+
+
+def load_parsed(value: Mapping[str, Any]) -> Parsed:
+    """A parsed document from plain JSON.
+
+    Raises:
+        WireError: a field is missing or of another type.
+    """
+    try:
+        modified = value["modified_at"]
+        return Parsed(
+            title=_text(value["title"]),
+            elements=tuple(_element(*entry) for entry in value["elements"]),
+            mime=_text(value["mime"]),
+            language=_optional(value["language"]),
+            author=_optional(value["author"]),
+            modified_at=datetime.fromisoformat(modified) if modified else None,
+            attributes=dict(value["attributes"]),
+            note=_optional(value["note"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise WireError(f"A parsed document is malformed ({type(error).__name__}).") from None
+
+
+def _element(kind: object, text: object, level: object, page: object, header: object) -> Element:
+    if kind not in _KINDS or not isinstance(level, int) or not (page is None or isinstance(page, int)):
+        raise TypeError("element")
+    return Element(kind, _text(text), level, page, _optional(header))  # type: ignore[arg-type]  # checked above
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("text")
+    return value
+
+
+def _optional(value: object) -> str | None:
+    return None if value is None else _text(value)

@@ -1,0 +1,672 @@
+"""Schema 0001: first."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:  # noqa: PLR0915
+    """To this revision."""
+    op.create_table(
+        "generation",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("encoder", sa.String(), nullable=False),
+        sa.Column("dimension", BIG, nullable=False),
+        sa.Column("sparse", sa.JSON(), nullable=False),
+        sa.Column("collection", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_generation")),
+        sa.UniqueConstraint("collection", name=op.f("uq_generation_collection")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "tenant",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("classifications", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tenant")),
+        sa.UniqueConstraint("key", name=op.f("uq_tenant_key")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "ace",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("node_id", BIG, nullable=False),
+        sa.Column("principal_id", BIG, nullable=False),
+        sa.Column("effect", sa.String(), nullable=False),
+        sa.Column("origin", sa.String(), nullable=False),
+        sa.Column("app_id", BIG, nullable=True),
+        sa.Column("not_before", sa.BigInteger(), nullable=True),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("waived", sa.Boolean(), nullable=False),
+        sa.Column("epoch_from", BIG, nullable=False),
+        sa.Column("epoch_to", BIG, nullable=True),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_ace_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ace")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("ace", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_ace_node_open",
+            ["node_id"],
+            unique=False,
+            sqlite_where=sa.text("epoch_to IS NULL"),
+            postgresql_where=sa.text("epoch_to IS NULL"),
+        )
+        batch_op.create_index(
+            "ix_ace_principal_open",
+            ["principal_id", "effect"],
+            unique=False,
+            sqlite_where=sa.text("epoch_to IS NULL"),
+            postgresql_where=sa.text("epoch_to IS NULL"),
+        )
+
+    op.create_table(
+        "acl_node",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("source_id", BIG, nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("title", sa.String(), nullable=False),
+        sa.Column("parent_id", BIG, nullable=True),
+        sa.Column("mode", sa.String(), nullable=False),
+        sa.Column("closed", sa.Boolean(), nullable=False),
+        sa.Column("access_hash", sa.String(), nullable=False),
+        sa.Column("pending", sa.JSON(), nullable=True),
+        sa.Column("seen_run_id", BIG, nullable=True),
+        sa.Column("epoch_from", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_acl_node_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_acl_node")),
+        sa.UniqueConstraint("source_id", "key", name=op.f("uq_acl_node_source_id_key")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("acl_node", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_acl_node_parent_id"), ["parent_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_acl_node_tenant_id"), ["tenant_id"], unique=False)
+
+    op.create_table(
+        "api_key",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("app_id", BIG, nullable=False),
+        sa.Column("prefix", sa.String(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("rights", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_api_key_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_key")),
+        sa.UniqueConstraint("prefix", name=op.f("uq_api_key_prefix")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "app",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("sources", sa.JSON(), nullable=True),
+        sa.Column("acts_for", sa.JSON(), nullable=False),
+        sa.Column("models", sa.JSON(), nullable=True),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("epoch_from", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_app_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_app")),
+        sa.UniqueConstraint("tenant_id", "key", name=op.f("uq_app_tenant_id_key")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "audit_entry",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("actor", sa.String(), nullable=False),
+        sa.Column("body", sa.JSON(), nullable=False),
+        sa.Column("mac", sa.LargeBinary(), nullable=False),
+        sa.Column("chain", sa.LargeBinary(), nullable=True),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_audit_entry_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entry")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("audit_entry", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_audit_entry_tenant_id_id"), ["tenant_id", "id"], unique=False)
+
+    op.create_table(
+        "config_object",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("body", sa.JSON(), nullable=False),
+        sa.Column("revision", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_config_object_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_config_object")),
+        sa.UniqueConstraint("tenant_id", "kind", "key", name=op.f("uq_config_object_tenant_id_kind_key")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("config_object", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_config_object_tenant_id_kind"), ["tenant_id", "kind"], unique=False)
+
+    op.create_table(
+        "document",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("public_id", sa.String(), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("source_id", BIG, nullable=False),
+        sa.Column("external_id", sa.String(), nullable=False),
+        sa.Column("node_id", BIG, nullable=False),
+        sa.Column("pending_node_id", BIG, nullable=True),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("version_id", BIG, nullable=True),
+        sa.Column("source_version", sa.String(), nullable=True),
+        sa.Column("content_hash", sa.String(), nullable=True),
+        sa.Column("seen_run_id", BIG, nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("deleted_at", sa.BigInteger(), nullable=True),
+        sa.Column("epoch_from", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_document_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_document")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_document_public_id")),
+        sa.UniqueConstraint("source_id", "external_id", name=op.f("uq_document_source_id_external_id")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("document", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_document_node_id"), ["node_id"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_document_source_id_seen_run_id"), ["source_id", "seen_run_id"], unique=False
+        )
+
+    op.create_table(
+        "facet",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("value", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_facet_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_facet")),
+        sa.UniqueConstraint("tenant_id", "name", "value", name=op.f("uq_facet_tenant_id_name_value")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "group",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("epoch_from", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_group_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_group")),
+        sa.UniqueConstraint("tenant_id", "key", name=op.f("uq_group_tenant_id_key")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "idempotency_key",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("app_id", BIG, nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("request_hash", sa.String(), nullable=False),
+        sa.Column("status", BIG, nullable=False),
+        sa.Column("response", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_idempotency_key_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_idempotency_key")),
+        sa.UniqueConstraint("tenant_id", "app_id", "key", name=op.f("uq_idempotency_key_tenant_id_app_id_key")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "item",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("public_id", sa.String(), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("run_id", BIG, nullable=False),
+        sa.Column("source_id", BIG, nullable=False),
+        sa.Column("document_id", BIG, nullable=True),
+        sa.Column("external_id", sa.String(), nullable=False),
+        sa.Column("stage", sa.String(), nullable=False),
+        sa.Column("payload", sa.JSON(), nullable=False),
+        sa.Column("version_id", BIG, nullable=True),
+        sa.Column("error_code", sa.String(), nullable=True),
+        sa.Column("error_detail", sa.String(), nullable=True),
+        sa.Column("note", sa.String(), nullable=True),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("priority", BIG, nullable=False),
+        sa.Column("attempts", BIG, nullable=False),
+        sa.Column("not_before", sa.BigInteger(), nullable=False),
+        sa.Column("lease_until", sa.BigInteger(), nullable=True),
+        sa.Column("lease_token", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_item_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_item")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_item_public_id")),
+        sa.UniqueConstraint("run_id", "external_id", name=op.f("uq_item_run_id_external_id")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("item", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_item_document_id"), ["document_id"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_item_state_stage_not_before"), ["state", "stage", "not_before"], unique=False
+        )
+
+    op.create_table(
+        "label",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("node_id", BIG, nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("value", sa.String(), nullable=False),
+        sa.Column("origin", sa.String(), nullable=False),
+        sa.Column("epoch_from", BIG, nullable=False),
+        sa.Column("epoch_to", BIG, nullable=True),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_label_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_label")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("label", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_label_node_open",
+            ["node_id"],
+            unique=False,
+            sqlite_where=sa.text("epoch_to IS NULL"),
+            postgresql_where=sa.text("epoch_to IS NULL"),
+        )
+
+    op.create_table(
+        "membership",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("container_id", BIG, nullable=False),
+        sa.Column("member_id", BIG, nullable=False),
+        sa.Column("origin", sa.String(), nullable=False),
+        sa.Column("epoch_from", BIG, nullable=False),
+        sa.Column("epoch_to", BIG, nullable=True),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_membership_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_membership")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("membership", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_membership_member_open",
+            ["member_id"],
+            unique=False,
+            sqlite_where=sa.text("epoch_to IS NULL"),
+            postgresql_where=sa.text("epoch_to IS NULL"),
+        )
+        batch_op.create_index(
+            "uq_membership_open",
+            ["tenant_id", "container_id", "member_id", "origin"],
+            unique=True,
+            sqlite_where=sa.text("epoch_to IS NULL"),
+            postgresql_where=sa.text("epoch_to IS NULL"),
+        )
+
+    op.create_table(
+        "point_garbage",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("generation_id", BIG, nullable=False),
+        sa.Column("point_id", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("priority", BIG, nullable=False),
+        sa.Column("attempts", BIG, nullable=False),
+        sa.Column("not_before", sa.BigInteger(), nullable=False),
+        sa.Column("lease_until", sa.BigInteger(), nullable=True),
+        sa.Column("lease_token", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["generation_id"], ["generation.id"], name=op.f("fk_point_garbage_generation_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_point_garbage")),
+        sa.UniqueConstraint("generation_id", "point_id", name=op.f("uq_point_garbage_generation_id_point_id")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "policy",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("effect", sa.String(), nullable=False),
+        sa.Column("condition", sa.String(), nullable=False),
+        sa.Column("enforced", sa.Boolean(), nullable=False),
+        sa.Column("epoch_from", BIG, nullable=False),
+        sa.Column("epoch_to", BIG, nullable=True),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_policy_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_policy")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("policy", schema=None) as batch_op:
+        batch_op.create_index(
+            "uq_policy_open",
+            ["tenant_id", "key"],
+            unique=True,
+            sqlite_where=sa.text("epoch_to IS NULL"),
+            postgresql_where=sa.text("epoch_to IS NULL"),
+        )
+
+    op.create_table(
+        "policy_epoch",
+        sa.Column("tenant_id", BIG, autoincrement=False, nullable=False),
+        sa.Column("epoch", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_policy_epoch_tenant_id")),
+        sa.PrimaryKeyConstraint("tenant_id", name=op.f("pk_policy_epoch")),
+        sqlite_autoincrement=False,
+    )
+    op.create_table(
+        "principal",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("subject_id", BIG, nullable=True),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_principal_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_principal")),
+        sa.UniqueConstraint("tenant_id", "kind", "key", name=op.f("uq_principal_tenant_id_kind_key")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("principal", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_principal_tenant_id_kind_subject_id"), ["tenant_id", "kind", "subject_id"], unique=False
+        )
+
+    op.create_table(
+        "run",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("public_id", sa.String(), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("source_id", BIG, nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("trigger", sa.String(), nullable=False),
+        sa.Column("checkpoint", sa.JSON(), nullable=True),
+        sa.Column("listed", BIG, nullable=False),
+        sa.Column("unchanged", BIG, nullable=False),
+        sa.Column("deleted", BIG, nullable=False),
+        sa.Column("listed_all", sa.Boolean(), nullable=False),
+        sa.Column("access_failed", sa.Boolean(), nullable=False),
+        sa.Column("error_code", sa.String(), nullable=True),
+        sa.Column("error_detail", sa.String(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=True),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("priority", BIG, nullable=False),
+        sa.Column("attempts", BIG, nullable=False),
+        sa.Column("not_before", sa.BigInteger(), nullable=False),
+        sa.Column("lease_until", sa.BigInteger(), nullable=True),
+        sa.Column("lease_token", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_run_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_run_public_id")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("run", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_run_source_id_id"), ["source_id", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_run_state_not_before"), ["state", "not_before"], unique=False)
+
+    op.create_table(
+        "secret",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("sealed", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_secret_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_secret")),
+        sa.UniqueConstraint("tenant_id", "key", name=op.f("uq_secret_tenant_id_key")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "source",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("connector", sa.String(), nullable=False),
+        sa.Column("config", sa.JSON(), nullable=False),
+        sa.Column("base", sa.String(), nullable=False),
+        sa.Column("access", sa.JSON(), nullable=False),
+        sa.Column("schedule", sa.JSON(), nullable=False),
+        sa.Column("max_access_age_s", BIG, nullable=True),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("cursor", sa.JSON(), nullable=True),
+        sa.Column("content_synced_at", sa.BigInteger(), nullable=True),
+        sa.Column("access_synced_at", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("epoch_from", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_source_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_source")),
+        sa.UniqueConstraint("tenant_id", "key", name=op.f("uq_source_tenant_id_key")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "state_history",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("subject_id", BIG, nullable=False),
+        sa.Column("state", sa.JSON(), nullable=False),
+        sa.Column("epoch_from", BIG, nullable=False),
+        sa.Column("epoch_to", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_state_history_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_state_history")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("state_history", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_state_history_tenant_id_kind_subject_id_epoch_from"),
+            ["tenant_id", "kind", "subject_id", "epoch_from"],
+            unique=False,
+        )
+
+    op.create_table(
+        "upload",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("source_id", BIG, nullable=False),
+        sa.Column("external_id", sa.String(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_upload_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_upload")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "user",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("email", sa.String(), nullable=True),
+        sa.Column("email_verified", sa.Boolean(), nullable=False),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("attributes", sa.JSON(), nullable=False),
+        sa.Column("epoch_from", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_user_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_user")),
+        sa.UniqueConstraint("tenant_id", "key", name=op.f("uq_user_tenant_id_key")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("user", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_user_tenant_id_email"), ["tenant_id", "email"], unique=False)
+
+    op.create_table(
+        "chunk",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("document_id", BIG, nullable=False),
+        sa.Column("hash", sa.String(), nullable=False),
+        sa.Column("ordinal", BIG, nullable=False),
+        sa.Column("context", sa.String(), nullable=False),
+        sa.Column("text", sa.String(), nullable=False),
+        sa.Column("tokens", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["document_id"], ["document.id"], name=op.f("fk_chunk_document_id")),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_chunk_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_chunk")),
+        sa.UniqueConstraint("document_id", "hash", "ordinal", name=op.f("uq_chunk_document_id_hash_ordinal")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "document_version",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("document_id", BIG, nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("source_version", sa.String(), nullable=True),
+        sa.Column("content_hash", sa.String(), nullable=False),
+        sa.Column("title", sa.String(), nullable=False),
+        sa.Column("uri", sa.String(), nullable=False),
+        sa.Column("mime", sa.String(), nullable=False),
+        sa.Column("language", sa.String(), nullable=True),
+        sa.Column("author", sa.String(), nullable=True),
+        sa.Column("modified_at", sa.BigInteger(), nullable=True),
+        sa.Column("size", BIG, nullable=False),
+        sa.Column("attributes", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["document_id"], ["document.id"], name=op.f("fk_document_version_document_id")),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_document_version_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_document_version")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("document_version", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_document_version_document_id"), ["document_id"], unique=False)
+        batch_op.create_index(
+            "ix_document_version_old",
+            ["state"],
+            unique=False,
+            sqlite_where=sa.text("state = 'old'"),
+            postgresql_where=sa.text("state = 'old'"),
+        )
+
+    op.create_table(
+        "chunk_point",
+        sa.Column("generation_id", BIG, nullable=False),
+        sa.Column("chunk_id", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["chunk_id"], ["chunk.id"], name=op.f("fk_chunk_point_chunk_id")),
+        sa.ForeignKeyConstraint(["generation_id"], ["generation.id"], name=op.f("fk_chunk_point_generation_id")),
+        sa.PrimaryKeyConstraint("generation_id", "chunk_id", name=op.f("pk_chunk_point")),
+        sqlite_autoincrement=False,
+    )
+    with op.batch_alter_table("chunk_point", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_chunk_point_chunk_id"), ["chunk_id"], unique=False)
+
+    op.create_table(
+        "version_chunk",
+        sa.Column("version_id", BIG, nullable=False),
+        sa.Column("position", BIG, nullable=False),
+        sa.Column("chunk_id", BIG, nullable=False),
+        sa.Column("page", BIG, nullable=True),
+        sa.Column("heading", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["chunk_id"], ["chunk.id"], name=op.f("fk_version_chunk_chunk_id")),
+        sa.ForeignKeyConstraint(["version_id"], ["document_version.id"], name=op.f("fk_version_chunk_version_id")),
+        sa.PrimaryKeyConstraint("version_id", "position", name=op.f("pk_version_chunk")),
+        sqlite_autoincrement=False,
+    )
+    with op.batch_alter_table("version_chunk", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_version_chunk_chunk_id"), ["chunk_id"], unique=False)
+
+
+def downgrade() -> None:  # noqa: PLR0915
+    """Back to the revision before."""
+    with op.batch_alter_table("version_chunk", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_version_chunk_chunk_id"))
+
+    op.drop_table("version_chunk")
+    with op.batch_alter_table("chunk_point", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_chunk_point_chunk_id"))
+
+    op.drop_table("chunk_point")
+    with op.batch_alter_table("document_version", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_document_version_old", sqlite_where=sa.text("state = 'old'"), postgresql_where=sa.text("state = 'old'")
+        )
+        batch_op.drop_index(batch_op.f("ix_document_version_document_id"))
+
+    op.drop_table("document_version")
+    op.drop_table("chunk")
+    with op.batch_alter_table("user", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_user_tenant_id_email"))
+
+    op.drop_table("user")
+    op.drop_table("upload")
+    with op.batch_alter_table("state_history", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_state_history_tenant_id_kind_subject_id_epoch_from"))
+
+    op.drop_table("state_history")
+    op.drop_table("source")
+    op.drop_table("secret")
+    with op.batch_alter_table("run", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_run_state_not_before"))
+        batch_op.drop_index(batch_op.f("ix_run_source_id_id"))
+
+    op.drop_table("run")
+    with op.batch_alter_table("principal", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_principal_tenant_id_kind_subject_id"))
+
+    op.drop_table("principal")
+    op.drop_table("policy_epoch")
+    with op.batch_alter_table("policy", schema=None) as batch_op:
+        batch_op.drop_index(
+            "uq_policy_open", sqlite_where=sa.text("epoch_to IS NULL"), postgresql_where=sa.text("epoch_to IS NULL")
+        )
+
+    op.drop_table("policy")
+    op.drop_table("point_garbage")
+    with op.batch_alter_table("membership", schema=None) as batch_op:
+        batch_op.drop_index(
+            "uq_membership_open", sqlite_where=sa.text("epoch_to IS NULL"), postgresql_where=sa.text("epoch_to IS NULL")
+        )
+        batch_op.drop_index(
+            "ix_membership_member_open",
+            sqlite_where=sa.text("epoch_to IS NULL"),
+            postgresql_where=sa.text("epoch_to IS NULL"),
+        )
+
+    op.drop_table("membership")
+    with op.batch_alter_table("label", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_label_node_open", sqlite_where=sa.text("epoch_to IS NULL"), postgresql_where=sa.text("epoch_to IS NULL")
+        )
+
+    op.drop_table("label")
+    with op.batch_alter_table("item", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_item_state_stage_not_before"))
+        batch_op.drop_index(batch_op.f("ix_item_document_id"))
+
+    op.drop_table("item")
+    op.drop_table("idempotency_key")
+    op.drop_table("group")
+    op.drop_table("facet")
+    with op.batch_alter_table("document", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_document_source_id_seen_run_id"))
+        batch_op.drop_index(batch_op.f("ix_document_node_id"))
+
+    op.drop_table("document")
+    with op.batch_alter_table("config_object", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_config_object_tenant_id_kind"))
+
+    op.drop_table("config_object")
+    with op.batch_alter_table("audit_entry", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_audit_entry_tenant_id_id"))
+
+    op.drop_table("audit_entry")
+    op.drop_table("app")
+    op.drop_table("api_key")
+    with op.batch_alter_table("acl_node", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_acl_node_tenant_id"))
+        batch_op.drop_index(batch_op.f("ix_acl_node_parent_id"))
+
+    op.drop_table("acl_node")
+    with op.batch_alter_table("ace", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_ace_principal_open",
+            sqlite_where=sa.text("epoch_to IS NULL"),
+            postgresql_where=sa.text("epoch_to IS NULL"),
+        )
+        batch_op.drop_index(
+            "ix_ace_node_open", sqlite_where=sa.text("epoch_to IS NULL"), postgresql_where=sa.text("epoch_to IS NULL")
+        )
+
+    op.drop_table("ace")
+    op.drop_table("tenant")
+    op.drop_table("generation")

@@ -1,0 +1,202 @@
+"""All who say what a person may read say the same: the decision, the scope, a real index, explain, and the oracle."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from core.db import Database
+from policies import decide, scope, subject
+from policies.explain import Explanation, explain
+from tests.factories import oracle
+from tests.factories.agreement import PointsOf, callers, check, differences, found
+from tests.factories.cases import Case, guide_examples, load_cases
+from tests.factories.random_world import FEATURES, features, random_world
+from tests.factories.world import Built, World, build
+
+CASES = load_cases()
+EXAMPLES = 60
+EXAMPLES_FULL = 1500
+
+
+@pytest.fixture
+def points(tmp_path: Path) -> Iterator[PointsOf]:
+    """A real index, which is skipped only while there is none."""
+    try:
+        edge = importlib.import_module("embed.index.edge")
+    except ModuleNotFoundError as missing:
+        if missing.name != "embed.index.edge":
+            raise
+        pytest.skip("there is no embedded index yet")
+    index = edge.EdgeIndex(tmp_path / "index", durable=False)
+    yield PointsOf(index)
+    index.close()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+class TestCases:
+    """Each case, by each of those who must agree."""
+
+    def test_decide(self, sqlite_db: Database, case: Case) -> None:
+        built = _write(sqlite_db, case.world)
+        with sqlite_db.read() as session:
+            for one in case.checks:
+                who = subject.resolve_subject(session, subject.Caller(built.tenant, one.user, one.app))
+                verdict = decide.decide(session, who, [built.documents[one.document]])[built.documents[one.document]]
+                assert verdict.allowed == one.allowed, one
+                assert one.reason in {None, verdict.reason}, one
+
+    def test_scope_through_a_real_index(self, sqlite_db: Database, case: Case, points: PointsOf) -> None:
+        built = _write(sqlite_db, case.world)
+        points.put(case.world, built)
+        with sqlite_db.read() as session:
+            for one in case.checks:
+                who = subject.resolve_subject(session, subject.Caller(built.tenant, one.user, one.app))
+                hits = points.found(scope.readable(session, who))
+                if one.allowed or _says_all(case.world, one.document):
+                    assert (built.documents[one.document] in hits) == one.allowed, one
+
+    def test_explain(self, sqlite_db: Database, case: Case) -> None:
+        built = _write(sqlite_db, case.world)
+        with sqlite_db.read() as session:
+            for one in case.checks:
+                who = subject.resolve_subject(session, subject.Caller(built.tenant, one.user, one.app))
+                told = explain(session, who, built.documents[one.document])
+                assert told.allowed == one.allowed, one
+                assert one.reason in {None, told.reason}, one
+
+    def test_oracle(self, case: Case) -> None:
+        for one in case.checks:
+            assert oracle.allowed(case.world, one.user, one.app, one.document) == one.allowed, one
+
+
+def test_the_cases_are_many_and_each_names_what_it_fixes() -> None:
+    assert len(CASES) >= 60
+    assert len({case.name for case in CASES}) == len(CASES)
+    assert all(case.design for case in CASES)
+    assert guide_examples()
+
+
+def _write(db: Database, world: World) -> Built:
+    with db.write() as session:
+        return build(session, world)
+
+
+def _says_all(world: World, document: str) -> bool:
+    """Whether a point can say all that decides; what waits or is not live is the re-check's to refuse."""
+    doc = world.documents[document]
+    return doc.pending is None and doc.state == "live"
+
+
+def _agree_with_index(db: Database, points: PointsOf, world: World, *, directory_first: bool) -> list[str]:
+    """Where those who must agree differ, the real index among them."""
+    with db.write() as session:
+        built = build(session, world, directory_first=directory_first)
+    points.put(world, built)
+    return [*differences(db, world, built), *_index_differences(db, points, world, built)]
+
+
+def _index_differences(db: Database, points: PointsOf, world: World, built: Built) -> Iterator[str]:
+    own = [key for key in built.documents if key not in world.foreign]
+    with db.read() as session:
+        for person, app in callers(world):
+            who = subject.resolve_subject(session, subject.Caller(built.tenant, person, app))
+            selected = scope.readable(session, who)
+            places = {key: world.documents[key].node for key in own}
+            expected = {
+                built.documents[key]
+                for key, node in places.items()
+                if found(selected, built.nodes[node], built.sources[world.nodes[node].source])
+            }
+            if points.found(selected) != expected:
+                yield f"{person} through {app}: the index does not find what the scope stands for"
+
+
+def _run(db: Database, points: PointsOf, examples: int) -> set[str]:
+    """Random worlds until `examples` have agreed; returns every feature that one of them held."""
+    seen: set[str] = set()
+    answers: set[bool] = set()
+
+    @settings(
+        max_examples=examples,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+    )
+    @given(seed=st.integers(0, 2**32 - 1), directory_first=st.booleans())
+    def agrees(seed: int, directory_first: bool) -> None:
+        world = random_world(Random(seed))
+        seen.update(features(world))
+        answers.update(oracle.allowed(world, "ana", None, key) for key in world.documents)
+        assert _agree_with_index(db, points, world, directory_first=directory_first) == []
+
+    agrees()
+    assert answers == {True, False}
+    return seen
+
+
+def test_random_worlds_agree(sqlite_db: Database, points: PointsOf) -> None:
+    assert _run(sqlite_db, points, EXAMPLES) >= FEATURES
+
+
+@pytest.mark.integration
+def test_random_worlds_agree_on_postgresql(postgres_db: Database, points: PointsOf) -> None:
+    _run(postgres_db, points, EXAMPLES // 3)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_very_many_random_worlds_agree(sqlite_db: Database, points: PointsOf) -> None:
+    assert _run(sqlite_db, points, EXAMPLES_FULL) >= FEATURES
+
+
+def test_the_explanation_of_a_random_world_holds_together(sqlite_db: Database) -> None:
+    """Explain's own account of which entries count leads to the verdict that decide gave."""
+    for seed in range(12):
+        world = random_world(Random(seed))
+        built = _write(sqlite_db, world)
+        with sqlite_db.read() as session:
+            for person, app in callers(world):
+                who = subject.resolve_subject(session, subject.Caller(built.tenant, person, app))
+                for document in built.documents.values():
+                    _holds_together(explain(session, who, document))
+
+
+def _holds_together(told: Explanation) -> None:
+    counted = [entry for node in (*told.chain, *told.waiting) for entry in node.entries if entry.counts]
+    open_gate = told.gate is not None and told.gate.shut is None and told.reason not in {"nobody", "not_current"}
+    if told.allowed:
+        assert told.entry is not None
+        assert told.entry.counts
+        assert told.entry.effect == "allow"
+        assert all(entry.effect == "allow" for entry in counted)
+        assert told.path[0] == told.person
+        assert told.path[-1] == told.entry.principal
+    elif told.reason in {"denied", "deny_unresolved"}:
+        assert told.entry in counted
+        assert told.entry is not None
+        assert told.entry.effect == "deny"
+    elif open_gate and told.reason == "no_entry":
+        assert all(entry.effect == "allow" for entry in counted) or told.waiting
+    assert told.as_dict()["reason"] == told.reason
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_scope_from_the_cache_agrees_too(sqlite_db: Database, seed: int) -> None:
+    world = random_world(Random(seed))
+    built = _write(sqlite_db, world)
+    cache = scope.ScopeCache()
+    assert differences(sqlite_db, world, built, cache) == []
+    assert differences(sqlite_db, world, built, cache) == []
+
+
+def test_check_finds_nothing_in_the_worlds_that_the_mutants_are_given(sqlite_db: Database) -> None:
+    assert [line for seed in range(8) for line in check(sqlite_db, random_world(Random(seed)))] == []

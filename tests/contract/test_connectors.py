@@ -1,0 +1,155 @@
+"""Every connector of ours passes the suite that third parties run."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from ingest.connectors import folder_walk
+from ingest.connectors.conformance import ConnectorConformance
+from ingest.connectors.folder import FolderConnector
+from ingest.connectors.push import PushConnector
+from ingest.connectors.sql import SqlConnector
+from ingest.model import ConnectorContext, ItemRef
+from policies.model import access_spec
+
+POSTGRESQL = "postgresql+psycopg://postgres@127.0.0.1:5432/test"
+ROOT_ACCESS = access_spec(["everyone"])
+
+
+class TestFolder(ConnectorConformance):
+    connector_class = FolderConnector
+
+    @pytest.fixture(autouse=True)
+    def source(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(folder_walk, "CHECKPOINT_EVERY", 2)
+        self.base = tmp_path
+        for name in ("top.md", "a/one.md", "a/two.md", "a/deep/three.md", "a-b/four.md", "b/five.md", "b/six.md"):
+            path = tmp_path / "files" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"text of {name}")
+        (tmp_path / "files/a/.access.yaml").write_text("allow: [group:a]\nfiles:\n  two.md: {deny: [user:x]}\n")
+
+    def config(self) -> dict[str, Any]:
+        return {"path": "files"}
+
+    def context(self) -> ConnectorContext:
+        return ConnectorContext(self.base, ROOT_ACCESS)
+
+    def add(self) -> str:
+        (self.base / "files/b/added.md").write_text("new")
+        return "b/added.md"
+
+    def change(self, item: ItemRef) -> None:
+        (self.base / "files" / item.id).write_text("other and longer text than before")
+
+    def delete(self, item: ItemRef) -> None:
+        (self.base / "files" / item.id).unlink()
+
+    def revoke(self, item: ItemRef) -> None:
+        (self.base / "files" / item.node / ".access.yaml").write_text("inherit: false\n")
+
+
+class SqlConformance(ConnectorConformance):
+    """Two tables, one with access by row and a version column, one with a key of two columns and neither."""
+
+    connector_class = SqlConnector
+
+    def execute(self, statement: str, **values: Any) -> None:
+        raise NotImplementedError
+
+    def fill(self) -> None:
+        self.execute("CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT, body TEXT, rev INTEGER, readers TEXT)")
+        self.execute("CREATE TABLE price (country VARCHAR(2), code VARCHAR(9), amount NUMERIC(9, 2), hide TEXT)")
+        for number in range(1, 6):
+            self.execute("INSERT INTO product VALUES (:n, 'p', 'text', 1, 'group:a, user:b')", n=number)
+        for code in ("x", "y", "z/1"):
+            self.execute("INSERT INTO price VALUES ('de', :c, 1.50, NULL)", c=code)
+
+    def tables(self) -> list[dict[str, Any]]:
+        return [
+            {"name": "price", "key": ["country", "code"], "title": "{country} {code}", "deny": "hide"},
+            {"name": "product", "key": "id", "title": "{name}", "text": "{body}", "version": "rev", "allow": "readers"},
+        ]
+
+    def add(self) -> str:
+        self.execute("INSERT INTO price VALUES ('fr', 'new', 2, NULL)")
+        return "price/fr/new"
+
+    def change(self, item: ItemRef) -> None:
+        assert item.id.startswith("product/")
+        self.execute("UPDATE product SET body = 'other', rev = rev + 1 WHERE id = :n", n=item.data["key"][0])
+
+    def delete(self, item: ItemRef) -> None:
+        self.execute("DELETE FROM product WHERE id = :n", n=item.data["key"][0])
+
+    def revoke(self, item: ItemRef) -> None:
+        self.execute("UPDATE product SET readers = 'group:a' WHERE id = :n", n=item.data["key"][0])
+
+
+class TestSqlite(SqlConformance):
+    @pytest.fixture(autouse=True)
+    def source(self, tmp_path: Path) -> None:
+        self.base = tmp_path
+        self.fill()
+
+    def execute(self, statement: str, **values: Any) -> None:
+        with closing(sqlite3.connect(self.base / "shop.db")) as connection, connection:
+            connection.execute(statement, values)
+
+    def config(self) -> dict[str, Any]:
+        return {"url": "sqlite:///shop.db", "tables": self.tables(), "batch": 2}
+
+    def context(self) -> ConnectorContext:
+        return ConnectorContext(self.base, ROOT_ACCESS)
+
+
+@pytest.mark.integration
+class TestPostgresql(SqlConformance):
+    @pytest.fixture(autouse=True)
+    def source(self, tmp_path: Path) -> Iterator[None]:
+        self.base = tmp_path
+        self.schema = f"connectors_{uuid4().hex[:12]}"
+        self.engine = sa.create_engine(POSTGRESQL, connect_args={"options": f"-csearch_path={self.schema}"})
+        self.execute(f"CREATE SCHEMA {self.schema}")
+        try:
+            self.fill()
+            yield
+        finally:
+            self.execute(f"DROP SCHEMA {self.schema} CASCADE")
+            self.engine.dispose()
+
+    def execute(self, statement: str, **values: Any) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(sa.text(statement), values)
+
+    def config(self) -> dict[str, Any]:
+        tables = [{**one, "name": f"{self.schema}.{one['name']}"} for one in self.tables()]
+        return {"url": {"secret": "SHOP"}, "tables": tables, "batch": 2}
+
+    def context(self) -> ConnectorContext:
+        return ConnectorContext(self.base, ROOT_ACCESS, secrets={"SHOP": POSTGRESQL})
+
+    def add(self) -> str:
+        return f"{self.schema}.{super().add()}"
+
+    def change(self, item: ItemRef) -> None:
+        self.execute("UPDATE product SET body = 'other', rev = rev + 1 WHERE id = :n", n=item.data["key"][0])
+
+
+class TestPush(ConnectorConformance):
+    connector_class = PushConnector
+    lists = False
+
+    def config(self) -> dict[str, Any]:
+        return {}
+
+    def context(self) -> ConnectorContext:
+        return ConnectorContext(Path("/nowhere"), ROOT_ACCESS)

@@ -1,0 +1,164 @@
+"""An independent decision, written from the design's pages on access alone: naive, recursive, no SQL, no cache.
+
+Nothing here may be shared with `policies`; the two agreeing is the proof. Where the design leaves a reading open, the
+docstring names the reading and `docs/access.md` its case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.factories.world import WEntry, World
+
+
+def allowed(world: World, user: str, app: str | None, document: str, at: int = 0) -> bool:
+    """Whether `user` (a key or an e-mail) may read `document` through `app`, `at` seconds from now."""
+    doc = world.documents[document]
+    if document in world.foreign or doc.state != "live":
+        return False
+    person = _person(world, user)
+    if person is None or not _app_works(world, app):
+        return False
+    source = world.nodes[doc.node].source
+    if not _app_sees(world, app, source) or not _fresh(world, source, at):
+        return False
+    return all(place_allows(world, person, app, node, at) for node in (doc.node, doc.pending) if node is not None)
+
+
+def place_allows(world: World, person: str, app: str | None, node: str, at: int) -> bool:
+    """Whether the entries and the state of the places let an active person read at `node`."""
+    if any(world.nodes[place].closed for place in _upwards(world, node)):
+        return False
+    names = names_of(world, person)
+    entries = [entry for entry in _chain(world, node) if _in_force(entry, app, at)]
+    for entry in entries:
+        if entry.effect == "deny" and _deny_hits(world, entry, names, app):
+            return False
+    if not any(entry.effect == "allow" and _gives(world, entry, names) for entry in entries):
+        return False
+    above = _parent_that_must_allow(world, node)
+    return above is None or place_allows(world, person, app, above, at)
+
+
+def names_of(world: World, person: str) -> set[str]:
+    """Every principal an active person is: id, e-mail, everyone, and all groups to any depth."""
+    names = {f"user:{person}", "everyone"}
+    address = world.users[person].email
+    if address and email_owner(world, address) == person:
+        names.add(f"user:{address.lower()}")
+    while True:
+        more = {
+            f"group:{group}"
+            for group in world.groups
+            for name in names
+            if _directly_holds(world, group, name) and f"group:{group}" not in names
+        }
+        if not more:
+            return names
+        names |= more
+
+
+def email_owner(world: World, address: str) -> str | None:
+    """The one active user with that verified address; None for none or several."""
+    found = [
+        key
+        for key, user in world.users.items()
+        if user.email and user.email.lower() == address.lower() and user.active and user.verified
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def resolved(world: World, principal: str) -> bool:
+    """Whether a name means something that is known: a user by id or e-mail, a group, an app, everyone."""
+    kind, _, key = principal.partition(":")
+    if kind == "everyone":
+        return True
+    if kind == "user":
+        return email_owner(world, key) is not None if "@" in key else key in world.users
+    return key in {"group": world.groups, "app": world.apps}[kind]
+
+
+def _person(world: World, user: str) -> str | None:
+    key = email_owner(world, user) if "@" in user else user
+    return key if key is not None and key in world.users and world.users[key].active else None
+
+
+def _app_works(world: World, app: str | None) -> bool:
+    return app is None or (app in world.apps and world.apps[app].active)
+
+
+def _app_sees(world: World, app: str | None, source: str) -> bool:
+    if app is None:
+        return True
+    sources = world.apps[app].sources
+    return sources is None or source in sources
+
+
+def _fresh(world: World, source: str, at: int) -> bool:
+    """Whether the source stands and was crawled within its limit; a source without a limit is never stale."""
+    if world.sources[source].state == "deleted":
+        return False
+    limit, crawled = world.sources[source].max_age, world.sources[source].crawled
+    if limit is None:
+        return True
+    return crawled is not None and crawled + at < limit
+
+
+def _upwards(world: World, node: str | None) -> Iterator[str]:
+    while node is not None:
+        yield node
+        node = world.nodes[node].parent
+
+
+def _chain(world: World, node: str) -> list[WEntry]:
+    """All entries up to and with the first break (a narrow is one), and only an admin's above it."""
+    found: list[WEntry] = []
+    broken = False
+    for place in _upwards(world, node):
+        found += world.nodes[place].admin
+        if not broken:
+            found += world.nodes[place].entries
+        broken = broken or world.nodes[place].mode != "inherit"
+    return found
+
+
+def _parent_that_must_allow(world: World, node: str) -> str | None:
+    """The parent of the first break if that is a narrow; a narrow with nothing above it narrows nothing."""
+    for place in _upwards(world, node):
+        mode = world.nodes[place].mode
+        if mode != "inherit":
+            return world.nodes[place].parent if mode == "narrow" else None
+    return None
+
+
+def _in_force(entry: WEntry, app: str | None, at: int) -> bool:
+    begun = entry.start is None or entry.start <= at
+    ended = entry.end is not None and at >= entry.end
+    return begun and not ended and (entry.app is None or entry.app == app)
+
+
+def _deny_hits(world: World, entry: WEntry, names: set[str], app: str | None) -> bool:
+    if not resolved(world, entry.principal):
+        return not entry.waived
+    if entry.principal.startswith("app:"):
+        return app is not None and entry.principal == f"app:{app}"
+    return _same_name(entry.principal) in names
+
+
+def _gives(world: World, entry: WEntry, names: set[str]) -> bool:
+    if entry.principal.startswith("app:") or not resolved(world, entry.principal):
+        return False
+    return _same_name(entry.principal) in names
+
+
+def _same_name(principal: str) -> str:
+    return principal.lower() if "@" in principal else principal
+
+
+def _directly_holds(world: World, group: str, name: str) -> bool:
+    kind, _, key = name.partition(":")
+    if name in {_same_name(member) for member in world.members.get(group, ())}:
+        return True
+    if kind == "user":
+        return key in world.users and group in world.users[key].groups
+    return kind == "group" and group in world.groups.get(key, ())
