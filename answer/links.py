@@ -37,6 +37,7 @@ _OPENS_TAG = re.compile(r"<[A-Za-z/!?]")
 _AUTOLINK = re.compile(r"[A-Za-z][\w.+-]*:\S+\Z")
 _ANGLE = re.compile(r"[<>]")
 _TAG = re.compile(r"[/!?]?([A-Za-z][A-Za-z0-9-]*)")
+_JOINS = re.compile(r"[\w.%+@:/<&#!?\\-]\Z")
 _SPECIAL = re.compile(r"[\w.%+@\[\]<!-]")
 
 
@@ -112,7 +113,12 @@ class LinkStream:
         self._last = (self._last + apart + text)[-2:]
 
     def _replace(self, count: int, text: str) -> bool:
-        """Puts `text` in place of the buffer's first `count` characters; it is scanned in its turn."""
+        """Puts `text` in place of the buffer's first `count` characters; it is scanned in its turn.
+
+        What was shown before it must not become a link by its new neighbour: `www[.](x)evil.example`, `<[a](x)>`.
+        """
+        if text[:1].strip() and _JOINS.search(self._last):
+            self._write(" ")
         self._buffer = text + self._buffer[count:]
         return True
 

@@ -20,7 +20,7 @@ _UNFINISHED = re.compile(r"(?:\\{1,64}|\\{0,64}&(?:#[xX]?[0-9a-fA-F]{0,8}|[A-Za-
 _TOKEN = re.compile(rf"{_ESCAPED.pattern}|{_ENTITY.pattern}")
 _BRACKET = re.compile(r"[\[\]]")
 _EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+\.?\Z")
-_HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}\Z")
+_HOST = re.compile(r"(?:\A|[.+%@])[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}\Z")
 
 
 class Normaliser:
@@ -97,7 +97,7 @@ def has_path(word: str, follows: str, before: str) -> bool:
     """
     if before.endswith("/"):
         return before == "//" and "." in word.rstrip(".")
-    if not _HOST.match(word.rstrip(".")):
+    if not _HOST.search(word.strip(".")):
         return False
     port = follows[:1] == ":" and follows[1:2].isdigit()
     return port or (follows[:1] in {"/", "?", "#"} and not follows[1:2].isspace())

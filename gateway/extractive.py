@@ -18,7 +18,7 @@ NO_ANSWER = "The passages I may use do not answer this."
 Similarity: TypeAlias = Callable[[str, Sequence[str]], Sequence[float]]
 
 _TOP_EVIDENCE = 8
-_DENSE_CANDIDATES = 24
+_DENSE_CANDIDATES = 16
 _MOST_QUOTES = 3
 _CONTEXT_WEIGHT = 0.6
 _TITLE_WEIGHT = 0.35
@@ -27,9 +27,11 @@ _FIGURE_BONUS = 0.08
 _LEAST_LEXICAL = 0.4
 _LEAST_COMBINED = 0.3
 _LEAST_SIMILARITY = 0.2
+_STRICTER = 0.15
 _ASKS_FIGURE = re.compile(
     r"\b(?:how (?:many|much|long|often|old|far|soon|late)|when|what (?:time|date|year))\b", re.IGNORECASE
 )
+_NAME = re.compile(r"(?<=\S )[A-Z][\w-]*")
 _MARKED_LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()]*\)")
 _FOREIGN_MARKER = re.compile(r"\[(\s*\d{1,4}(?:\s*[,;]\s*\d{1,4})*\s*)\]")
 
@@ -81,16 +83,23 @@ class Extractive:
     def _ranked(self, question: str, asked: frozenset[str], found: list[_Candidate]) -> list[_Candidate]:
         """The related candidates, best first; ties keep the order of the evidence."""
         scored = _lexical(asked, found, figure=bool(_ASKS_FIGURE.search(question)))
+        strict = _STRICTER if _names_unknown(question, found) else 0.0
         if self._similarity is None:
-            return [each for each in scored if each.lexical >= _LEAST_LEXICAL]
+            return [each for each in scored if each.lexical >= _LEAST_LEXICAL + strict]
         scored = scored[:_DENSE_CANDIDATES]
         cosines = self._similarity(question, [each.text for each in scored]) if scored else []
         both = [
             replace(each, score=(each.score + cosine) / 2)
             for each, cosine in zip(scored, cosines, strict=True)
-            if cosine >= _LEAST_SIMILARITY and (each.lexical + cosine) / 2 >= _LEAST_COMBINED
+            if cosine >= _LEAST_SIMILARITY and (each.lexical + cosine) / 2 >= _LEAST_COMBINED + strict
         ]
         return sorted(both, key=lambda each: -each.score)
+
+
+def _names_unknown(question: str, found: list[_Candidate]) -> bool:
+    """Whether the question names something (a capital inside it) of which the evidence knows nothing at all."""
+    known = frozenset[str]().union(*(each.own | each.context | each.title for each in found))
+    return any(not known.issuperset(words(name)) for name in _NAME.findall(question))
 
 
 def _candidates(evidence: Sequence[Evidence]) -> list[_Candidate]:

@@ -72,6 +72,14 @@ class Gateway:
             raise NotFoundError(f"No model or route '{model or route or DEFAULT_ROUTE}'.")
         return found
 
+    def names(self, *, allowed: Collection[str] | None) -> list[str]:
+        """What a request may name: routes of which at least one model may be used, and the models themselves."""
+        config = self._load()
+        models = {EXTRACTIVE.key, *config.models}
+        usable = {key for key in models if allowed is None or key in allowed}
+        routes = {DEFAULT_ROUTE, *config.routes}
+        return sorted(usable | {key for key in routes if usable & set(_keys(config, key, None))})
+
     def complete(self, spec: ModelSpec, call: ModelCall) -> Completion:
         """The whole answer of one model.
 

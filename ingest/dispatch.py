@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.orm import Session, aliased
 
-from core.jobs import Claim, claim, due
+from core.jobs import Claim, Leased, claim, due
 from core.tables import DocumentVersion, Item, PointGarbage, Run
 
 OPEN = ("pending", "leased", "waiting")
@@ -77,6 +77,6 @@ def ready_runs() -> Select[int]:
 
 def release_leases(session: Session) -> None:
     """Frees every lease: for the one process that holds the embedded index, whose predecessors are dead."""
-    for table in (Item, Run, PointGarbage):
-        for row in session.scalars(select(table).where(table.lease_until.is_not(None))):
-            row.lease_until = None
+    tables: tuple[type[Leased], ...] = (Item, Run, PointGarbage)
+    for table in tables:
+        session.execute(update(table).where(table.lease_until.is_not(None)).values(lease_until=None))

@@ -14,8 +14,8 @@ from core.ids import point_id
 from core.jobs import Claim, renew, settle
 from core.tables import Chunk, ChunkPoint, Document, DocumentVersion, Item, PointGarbage, Upload, VersionChunk
 from core.telemetry import logger
+from embed.generations import LiveGeneration
 from embed.index.base import Payload, Point
-from embed.stack import LiveGeneration
 from ingest.batches import batched
 from ingest.deletion import move
 from ingest.facets import facet_ids, seconds

@@ -28,6 +28,7 @@ from policies.directory import put_group, set_members
 from policies.nodes import digest, put_container, shared_node
 
 PAGE = 500
+NO_DOCUMENT = frozenset({"link_outside", "link_skipped", "not_a_file"})
 
 
 def pages(changes: Iterable[Change]) -> Iterator[list[Change]]:
@@ -187,24 +188,33 @@ class Listing:
             )
 
     def _problems(self, problems: Sequence[Problem]) -> None:
-        listed = self._listed([problem.id for problem in problems])
-        self._see([document.id for document in self._known([problem.id for problem in problems]).values()])
-        for problem in {one.id: one for one in problems if one.id not in listed}.values():
-            self.session.add(
-                Item(
-                    public_id=public_id("itm"),
-                    tenant_id=self.tenant.id,
-                    run_id=self.run.id,
-                    source_id=self.source.id,
-                    external_id=problem.id,
-                    state="failed",
-                    stage="listed",
-                    payload={},
-                    error_code=problem.code,
-                    error_detail=problem.detail,
+        """Lists each as a failed item. What stands there but is no document any more counts as absent."""
+        unique = {one.id: one for one in problems}
+        kept = [one.id for one in unique.values() if one.code not in NO_DOCUMENT]
+        self._see([document.id for document in self._known(kept).values()])
+        told = set(
+            self.session.scalars(
+                select(Item.external_id).where(
+                    Item.run_id == self.run.id, Item.external_id.in_(list(unique)), Item.stage == "listed"
                 )
             )
+        )
+        self.session.add_all(self._failed(one) for one in unique.values() if one.id not in told)
         self.session.flush()
+
+    def _failed(self, problem: Problem) -> Item:
+        return Item(
+            public_id=public_id("itm"),
+            tenant_id=self.tenant.id,
+            run_id=self.run.id,
+            source_id=self.source.id,
+            external_id=problem.id,
+            state="failed",
+            stage="listed",
+            payload={},
+            error_code=problem.code,
+            error_detail=problem.detail,
+        )
 
     def _deletes(self, ids: Sequence[str]) -> None:
         gone = [document.id for document in self._known(ids).values() if document.state != "deleted"]

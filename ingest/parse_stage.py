@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from core.telemetry import logger
 from ingest.batches import batched
 from ingest.deletion import delete_documents, move
 from ingest.model import ChunkDraft, Content, EmptyError, ItemError, ItemRef, Parsed, VanishedError
-from ingest.parsing.sandbox import parsed_from_elements
+from ingest.parsing import parsed_from_elements
 from ingest.pipeline import Pipeline
 from ingest.refs import load_ref
 from ingest.runs import fail_item, postpone_item
@@ -47,8 +48,10 @@ def parse_item(pipeline: Pipeline, held: Claim) -> None:
 
 def unexpected(error: Exception) -> ItemError:
     """An error nobody designed, as one that may pass; its class is told, its text may hold content and is not."""
-    logger().error("item.unexpected", reason=type(error).__name__)
-    return ItemError("internal", f"unexpected {type(error).__name__}; see the worker's log", transient=True)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
+    logger().error("item.unexpected", reason=f"{type(error).__name__} at {where}")
+    return ItemError("item_unexpected", f"unexpected {type(error).__name__}; see the worker's log", transient=True)
 
 
 def _parse(pipeline: Pipeline, held: Claim) -> None:
@@ -57,6 +60,7 @@ def _parse(pipeline: Pipeline, held: Claim) -> None:
         source = session.get_one(Source, item.source_id)
         known = session.get_one(Document, item.document_id)
         body = _upload(session, item)
+        before = _texts(session, known.version_id)
         session.expunge_all()
     if held.token > pipeline.settings.max_claims:
         raise ItemError("worker_lost", f"{item.external_id}: {held.token} workers were lost with it")
@@ -67,7 +71,8 @@ def _parse(pipeline: Pipeline, held: Claim) -> None:
         _same(pipeline, held, ref)
         return
     parsed = _structure(pipeline, content)
-    drafts = split(parsed, pipeline.stack.tokenizer, max_tokens=pipeline.settings.chunk_tokens)
+    size = pipeline.settings.chunk_tokens
+    drafts = split(parsed, pipeline.stack.tokenizer, max_tokens=size, previous=before)
     if not drafts:
         raise EmptyError(f"{ref.id}: there is no text in it")
     with pipeline.db.write() as session:
@@ -89,10 +94,18 @@ def _parse(pipeline: Pipeline, held: Claim) -> None:
     pipeline.wake("encode")
 
 
+def _texts(session: Session, version: int | None) -> frozenset[str]:
+    """Texts of a version's chunks: where the new version can be cut alike, it is, and those are not encoded again."""
+    if version is None:
+        return frozenset()
+    statement = select(Chunk.text).join(VersionChunk, VersionChunk.chunk_id == Chunk.id)
+    return frozenset(session.scalars(statement.where(VersionChunk.version_id == version)))
+
+
 def _structure(pipeline: Pipeline, content: Content) -> Parsed:
     if content.elements is not None:
         return parsed_from_elements(content)
-    return pipeline.parsers.parse(content, timeout_s=pipeline.settings.parse_timeout_s)
+    return pipeline.parsers.parse(content)
 
 
 def _upload(session: Session, item: Item) -> Content | None:
@@ -256,7 +269,16 @@ def close_failed(pipeline: Pipeline, held: Claim, error: AmbitError, *, stage: s
     pipeline.wake("finish")
 
 
+def _overtaken(pipeline: Pipeline, held: Claim, error: ItemError) -> None:
+    """The object changed after it was listed: the next sync takes it, with the access it will have then."""
+    with pipeline.db.write() as session:
+        settle(session, Item, held, state="skipped", lease_until=None, note=error.detail)
+
+
 def _close_failed(pipeline: Pipeline, held: Claim, error: AmbitError, stage: str) -> None:
+    if isinstance(error, ItemError) and error.item_code == "item_changed":
+        _overtaken(pipeline, held, error)
+        return
     transient = error.item_transient if isinstance(error, ItemError) else error.transient
     code = error.item_code if isinstance(error, ItemError) else error.code
     with pipeline.db.write() as session:

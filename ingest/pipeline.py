@@ -8,7 +8,8 @@ from core.db import Database
 from core.secrets import Keyring
 from core.settings import Settings
 from embed.stack import VectorStack
-from ingest.parsing.sandbox import ParserPool
+from ingest.parsing.limits import MIB, Limits
+from ingest.parsing.sandbox import ParserPool, PoolSettings
 from ingest.sources import OpenConnectors
 
 
@@ -27,10 +28,18 @@ class Pipeline:
         wake: Callable[[str], None] = lambda stage: None,
     ) -> None:
         self.settings, self.db, self.stack, self.wake = settings, db, stack, wake
-        self.parsers = ParserPool(settings)
+        self.parsers = _parsers(settings)
         self.connectors = OpenConnectors(db, settings, keyring)
 
     def close(self) -> None:
         """Stops parsers and closes connectors; SQL and vectors belong to the caller."""
         self.parsers.close()
         self.connectors.close()
+
+
+def _parsers(settings: Settings) -> ParserPool:
+    limits = Limits(
+        max_pages=settings.max_pages, max_expansion=settings.max_expansion, max_bytes=settings.max_file_mb * MIB
+    )
+    pool = PoolSettings(processes=settings.worker_threads, memory=settings.parse_memory_mb * MIB)
+    return ParserPool(limits, pool, timeout_s=settings.parse_timeout_s)

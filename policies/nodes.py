@@ -20,8 +20,10 @@ from core.errors import NotFoundError
 from core.tables import Ace, AclNode, Label, Principal, Tenant
 from policies.epoch import bump, remember
 from policies.labels import CLASSIFICATION, rank
-from policies.model import CLOSED, AccessSpec, Entry
+from policies.model import CLOSED, EVERYONE, AccessSpec, Entry
 from policies.principals import intern
+
+_EVERYONE = Entry(EVERYONE)
 
 
 def digest(spec: AccessSpec) -> str:
@@ -64,14 +66,23 @@ def interim(old: AccessSpec, new: AccessSpec, classifications: Sequence[str], *,
     denies = {e for e in (*old.entries, *new.entries) if e.effect == "deny"}
     labels = {**new.labels, **_higher(old.labels, new.labels, classifications)}
     if old.mode == new.mode or root:
-        return AccessSpec(mode=new.mode, entries=frozenset((allows & before) | denies), labels=labels)
+        return AccessSpec(mode=new.mode, entries=frozenset(_both(allows, before) | denies), labels=labels)
     if old.mode == "inherit":
         kept = allows
     elif new.mode == "inherit":
         kept = before
     else:
-        kept = allows & before
+        kept = _both(allows, before)
     return AccessSpec(mode="narrow", entries=frozenset(kept | denies), labels=labels)
+
+
+def _both(one: set[Entry], other: set[Entry]) -> set[Entry]:
+    """Allow entries for those whom both sets allow, as far as names tell: whoever is named is one of `everyone`."""
+    kept = one & other
+    for mine, theirs in ((one, other), (other, one)):
+        if _EVERYONE in theirs:
+            kept |= mine
+    return kept
 
 
 def put_container(

@@ -44,7 +44,7 @@ class Item(Leased, Base):
 
     __tablename__ = "item"
     __table_args__ = (
-        UniqueConstraint("run_id", "external_id"),
+        UniqueConstraint("run_id", "external_id", "stage"),
         Index(None, "state", "stage", "not_before"),
         Index(None, "document_id"),
     )
@@ -57,7 +57,7 @@ class Item(Leased, Base):
     document_id: Mapped[int | None]
     external_id: Mapped[str]
     stage: Mapped[str] = mapped_column(default="parse")
-    """parse (fetch, parse, split) or encode (encode, index, commit)."""
+    """parse (fetch, parse, split), encode (encode, index, commit), place (move points), listed (no work: a problem)."""
     payload: Mapped[dict[str, Any]]
     """The connector's item, as listed."""
     version_id: Mapped[int | None]

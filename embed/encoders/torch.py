@@ -1,4 +1,4 @@
-"""Sentence-transformers models on the CPU by PyTorch: bf16 where the machine has it, batches of equal length."""
+"""Sentence-transformers models on the CPU by PyTorch: bf16 where the machine has it, batches of like length."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TorchEncoder:
     Args:
         files: the model's folder; read at first use.
         threads: of one encoding; 0: one for each core this process may use. Holds for PyTorch in the whole process.
-        bf16: whether to compute in bfloat16; None: where the CPU has instructions for it.
+        bf16: whether matrix products are in bfloat16; None: where the CPU has instructions for it.
     """
 
     def __init__(self, files: ModelFiles, *, threads: int = 0, bf16: bool | None = None) -> None:
@@ -158,7 +158,9 @@ def _load(files: ModelFiles, bf16: bool, threads: int) -> SentenceTransformer:
         raise SettingError(f"encoder {files.name!r} makes vectors of {found} numbers; its files say {files.dimension}")
     model.max_seq_length = files.max_tokens
     if bf16:
-        model.to(torch.bfloat16)
+        from embed.encoders.bf16 import use_bf16
+
+        use_bf16(model[0])
     return model
 
 
@@ -204,14 +206,12 @@ def _by_length(
 
 
 def _forward(model: SentenceTransformer, ids: list[list[int]]) -> Vectors:
-    """Pooled vectors of one batch; pooling is done in fp32."""
+    """Pooled vectors of one batch."""
     import torch
 
     features = _padded(ids, pad=int(getattr(model.tokenizer, "pad_token_id", 0) or 0))
     with torch.inference_mode():
-        features = model[0](features)
-        features["token_embeddings"] = features["token_embeddings"].float()
-        pooled: Vectors = model[1](features)["sentence_embedding"].numpy()
+        pooled: Vectors = model[1](model[0](features))["sentence_embedding"].float().numpy()
     return pooled
 
 

@@ -81,9 +81,13 @@ def inline(text: str) -> str:
 
 def prose(text: str) -> str:
     """A cleaned block whose runs of spaces are one; its lines stay."""
+    if "\n" not in text and text.isascii():
+        return inline(text)
     return "\n".join(line for line in (_SPACES.sub(" ", x).strip() for x in block(text).split("\n")) if line)
 
 
 def cell(text: str) -> str:
     """A table cell on one line; its own `|` cannot pass for a border."""
+    if text.isascii() and text.isprintable() and "  " not in text and " | " not in text:
+        return text.strip()
     return inline(text).replace(" | ", " / ")

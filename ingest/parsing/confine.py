@@ -17,7 +17,6 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 OPEN_FILES = 64
 """Files a parser may hold open."""
-STACK = 64 * 1024 * 1024
 
 
 def confine(owner: int) -> str:
@@ -61,7 +60,7 @@ def _die_with(owner: int) -> None:
 class _NoSocket(socket.socket):
     """A socket that cannot be made."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002  the base's arguments, all refused
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         _refuse()
 
 
@@ -86,6 +85,7 @@ def limit_cpu(seconds: float) -> None:
 
 
 def resident() -> int:
-    """Bytes of memory that this process has held at most."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    """Bytes of memory that this process holds now; 0 where the system does not tell."""
+    if not sys.platform.startswith("linux"):
+        return 0
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize()

@@ -27,6 +27,10 @@ _BY_MIME = {mime: kind for kind, mime in MIMES.items() if kind != "code"} | {
     "text/xml": "xml",
     "text/x-markdown": "markdown",
 }
+_CODE = """
+    json jsonl yaml yml toml ini cfg conf py js ts tsx jsx java kt go rs c h cc cpp hpp cs rb php sh sql r scala swift
+    css scss
+"""
 _BY_EXTENSION = {
     **dict.fromkeys(("txt", "text", "log", "rst", "org", "adoc", "tex", "srt", "vtt"), "text"),
     **dict.fromkeys(("md", "markdown", "mdown", "mkd", "mdx", "qmd"), "markdown"),
@@ -35,11 +39,7 @@ _BY_EXTENSION = {
     **dict.fromkeys(("pptx", "pptm", "ppsx", "potx"), "pptx"),
     **dict.fromkeys(("xlsx", "xlsm", "xltx"), "xlsx"),
     **dict.fromkeys(("csv", "tsv", "xml", "eml", "msg", "pdf"), ""),
-    **dict.fromkeys(
-        "json jsonl yaml yml toml ini cfg conf py js ts tsx jsx java kt go rs c h cc cpp hpp cs rb php sh sql r scala "
-        "swift css scss".split(),
-        "code",
-    ),
+    **dict.fromkeys(_CODE.split(), "code"),
 }
 _OFFICE = frozenset(("docx", "pptx", "xlsx"))
 _BINARY = _OFFICE | {"pdf", "msg"}

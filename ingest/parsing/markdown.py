@@ -20,18 +20,26 @@ _ITEM = re.compile(r"\s*([-*+]|\d{1,9}[.)])\s+\S")
 _RULE = re.compile(r" {0,3}([-*_])(?:\s*\1){2,}\s*$")
 _TABLE_RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$")
 _CELL = re.compile(r"(?<!\\)\|")
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _TITLE = re.compile(r"title:\s*(.+)")
 
 
 def parse_markdown(source: Source, draft: Draft) -> None:
     """Fills `draft` from Markdown; the title is the front matter's, else the first heading of level 1."""
-    text = _COMMENT.sub("", clean(decode(source.read())).replace("\f", "\n"))
-    lines = text.split("\n")
+    lines = _without_comments(clean(decode(source.read())).replace("\f", "\n")).split("\n")
     Scanner(lines, draft).run(_front_matter(lines, draft))
     if not draft.title:
         tops = (e.text for e in draft.elements if e.kind == "heading" and e.level == 1)
         draft.title = next(tops, "")
+
+
+def _without_comments(text: str) -> str:
+    """`text` without HTML comments; by `find`, as a pattern takes quadratic time on comments that never end."""
+    parts: list[str] = []
+    start = 0
+    while (opened := text.find("<!--", start)) >= 0 and (closed := text.find("-->", opened)) >= 0:
+        parts.append(text[start:opened])
+        start = closed + 3
+    return "".join((*parts, text[start:]))
 
 
 def _front_matter(lines: Sequence[str], draft: Draft) -> int:

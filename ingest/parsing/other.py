@@ -1,4 +1,4 @@
-"""Outlook messages and XML by `unstructured`, kept offline: its spaCy model is replaced by regular expressions.
+"""Outlook messages by `unstructured`, kept offline: its spaCy model is replaced by regular expressions.
 
 The library loads `en_core_web_sm` from the network at first use, only to tell titles from sentences. A stand-in for
 spaCy's few names keeps the 200 MB import away; the tags it gives decide nothing but an element's category.
@@ -17,14 +17,15 @@ from functools import cache
 from typing import Any
 
 from ingest.parsing.draft import Draft
-from ingest.parsing.source import Source
+from ingest.parsing.source import Source, broken
 
-_TOKENS = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+_TOKENS = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s]")
 _SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])")
-_VERBS = frozenset(
-    "am is are was were be been being has have had do does did will would can could may might must shall should "
-    "get got go goes went make made take took see saw say said give gave find found use used need needs know knew".split()
-)
+_VERBS_NAMES = """
+    am is are was were be been being has have had do does did will would can could may might must shall should get got
+    go goes went make made take took see saw say said give gave find found use used need needs know knew
+"""
+_VERBS = frozenset(_VERBS_NAMES.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def prepare() -> None:
         _stand_in("spacy", "spacy.language", "spacy.tokens")
     from unstructured.nlp import tokenize
 
-    tokenize._get_nlp = Pipeline  # noqa: SLF001  the library has no public way to stay offline
+    setattr(tokenize, "_get_nlp", Pipeline)  # noqa: B010  private: the library has no public way to stay offline
 
 
 def _stand_in(*names: str) -> None:
@@ -104,37 +105,39 @@ def parse_msg(source: Source, draft: Draft) -> None:
     metadata = elements[0].metadata if elements else None
     if metadata is not None:
         draft.title = metadata.subject or ""
-        draft.author = ", ".join(metadata.sent_from or ()) or None
+        draft.author = _people(metadata.sent_from) or None
         draft.text(_envelope(metadata))
     _fill(elements, draft)
+
+
+def _people(addresses: list[str] | None) -> str:
+    """Addresses joined by commas; one without a name loses its angle brackets."""
+    return ", ".join(a.strip("<>") if a.startswith("<") else a for a in addresses or ())
 
 
 def _envelope(metadata: Any) -> str:
     fields = {
         "Subject": metadata.subject,
-        "From": ", ".join(metadata.sent_from or ()),
-        "To": ", ".join(metadata.sent_to or ()),
+        "From": _people(metadata.sent_from),
+        "To": _people(metadata.sent_to),
         "Date": metadata.last_modified,
     }
     return "\n".join(f"{name}: {value}" for name, value in fields.items() if value)
 
 
 def parse_xml(source: Source, draft: Draft) -> None:
-    """Fills `draft` from the text of an XML file; a DTD's entities are refused before the library reads it."""
-    import defusedxml.ElementTree as defused
-    from defusedxml import DefusedXmlException
+    """Fills `draft` from an XML file: each run of text between tags is a paragraph. DTDs with entities are refused.
 
-    from ingest.parsing.source import broken
+    `unstructured.partition_xml` was the alternative; it writes temporary files, which a parser process may not.
+    """
+    from defusedxml import DefusedXmlException, ElementTree
 
-    data = source.read()
     try:
-        defused.fromstring(data)
+        root = ElementTree.fromstring(source.read())
     except (DefusedXmlException, SyntaxError, ValueError, LookupError) as error:
         raise broken(source.name, f"its XML is not accepted ({type(error).__name__})") from None
-    prepare()
-    from unstructured.partition.xml import partition_xml
-
-    _fill(partition_xml(text=data.decode("utf-8", "replace"), languages=[""]), draft)
+    for text in root.itertext():
+        draft.text(text)
 
 
 def _fill(elements: list[Any], draft: Draft) -> None:

@@ -30,8 +30,8 @@ BOLD = 650
 
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
 _BOLD_NAMES = (b"Bold", b"Black", b"Heavy", b"Semibold")
-_FIGURE = r"[$€£]?\s?\(?[-+−]?[$€£]?\d(?:[\d,.]*\d)?\s?%?\)?"
-_ROW = re.compile(rf"(?:(?:^|\s)(?:{_FIGURE}|[-—–])){{2,}}$")
+_FIGURE = r"[$€£]?\s?\(?[-+\u2212]?[$€£]?\d(?:[\d,.]*\d)?\s?%?\)?"
+_ROW = re.compile(rf"(?:(?:^|\s)(?:{_FIGURE}|[-\u2014\u2013])){{2,}}$")
 _FIGURE_END = re.compile(r"(?:^|\s)[$(]*\d[\d,.]*[%)]*$")
 _PART = re.compile(r"(part|chapter|teil|kapitel)\s+[\divxlc]+\b", re.IGNORECASE)
 _SECTION = re.compile(r"(item|section|article|note|exhibit|appendix|§)\s*\d+", re.IGNORECASE)
@@ -237,7 +237,7 @@ def _level(line: Line, style: tuple[float, bool]) -> int:
 
 
 def _ends(line: Line, following: Line, kind: str, width: int) -> bool:
-    """Whether a run ends with `line`: a paragraph at a full stop well before the right edge, a heading unless it wraps."""
+    """Whether a run ends with `line`: a paragraph at a stop well before the right edge, a heading unless it wraps."""
     if kind == "heading":
         return len(line.text) < 0.5 * width or (line.size, line.bold) != (following.size, following.bold)
     if kind == "text":

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Self, cast
 
 import ingest
 from core.errors import UnavailableError
@@ -59,8 +59,8 @@ class Child:
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
-        self.requests = cast(BinaryIO, process.stdin)
-        self.answers = cast(BinaryIO, process.stdout)
+        self.requests = cast("BinaryIO", process.stdin)
+        self.answers = cast("BinaryIO", process.stdout)
         self.files = 0
         self.network = "unknown"
         self.resident = self.resident_at_start = 0
@@ -159,7 +159,7 @@ class ParserPool:
             child.close()
         self._starter.shutdown()
 
-    def __enter__(self) -> ParserPool:
+    def __enter__(self) -> Self:
         """The pool itself."""
         return self
 
@@ -192,8 +192,12 @@ class ParserPool:
         with self._lock:
             if self._closed:
                 raise UnavailableError("The parser pool is closed.")
-            if self._idle:
-                return self._idle.pop()
+            while self._idle:
+                child = self._idle.pop()
+                if child.process.poll() is None:
+                    return child
+                self._all.discard(child)
+                child.close()
         return self._starter.submit(self._start).result()
 
     def _start(self) -> Child:

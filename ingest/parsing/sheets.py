@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import csv
-import datetime
+import datetime as dt
 import io
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -85,7 +85,7 @@ def _value(value: Any) -> str:
         return "TRUE" if value else "FALSE"
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.12g}"
-    if isinstance(value, datetime.datetime):
+    if isinstance(value, dt.datetime):
         text = value.isoformat(" ", "minutes")
         return text.removesuffix(" 00:00")
     return str(value).strip()

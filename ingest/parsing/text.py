@@ -8,7 +8,7 @@ from ingest.parsing.clean import clean, decode
 from ingest.parsing.draft import Draft
 from ingest.parsing.source import Source
 
-_PARAGRAPHS = re.compile(r"\n[^\S\n]*\n\s*")
+PARAGRAPHS = re.compile(r"\n[^\S\n]*\n\s*")
 _ITEM = re.compile(r"\s*([-*+•]|\d{1,3}[.)])\s+\S")
 TITLE_MAX = 120
 """Longest first line, in characters, that is taken for a title."""
@@ -17,7 +17,7 @@ TITLE_MAX = 120
 def parse_text(source: Source, draft: Draft) -> None:
     """Fills `draft` from plain text."""
     content = clean(decode(source.read())).replace("\f", "\n\n")
-    paragraphs = [part for part in _PARAGRAPHS.split(content.strip()) if part.strip()]
+    paragraphs = [part for part in PARAGRAPHS.split(content.strip()) if part.strip()]
     if len(paragraphs) > 1 and _is_title(paragraphs[0]):
         draft.title = paragraphs[0].strip()
         draft.heading(paragraphs.pop(0))

@@ -15,15 +15,17 @@ from ingest.parsing.clean import BINARY_PROBE, clean, decode
 from ingest.parsing.draft import Draft
 from ingest.parsing.source import Source
 
-_DROPPED = frozenset(
-    "script style noscript template svg math nav footer aside iframe object embed button select input textarea "
-    "canvas audio video map datalist dialog head".split()
-)
+_DROPPED_NAMES = """
+    script style noscript template svg math nav footer aside iframe object embed button select input textarea canvas
+    audio video map datalist dialog head
+"""
+_DROPPED = frozenset(_DROPPED_NAMES.split())
 _DROPPED_ROLES = frozenset(("navigation", "banner", "contentinfo", "search", "menu", "menubar", "dialog"))
-_BLOCKS = frozenset(
-    "address article blockquote body center dd details dialog div dl dt fieldset figcaption figure form header hr "
-    "html legend main p section summary table tbody td tfoot th thead tr ul ol li pre caption h1 h2 h3 h4 h5 h6".split()
-)
+_BLOCKS_NAMES = """
+    address article blockquote body center dd details dialog div dl dt fieldset figcaption figure form header hr html
+    legend main p section summary table tbody td tfoot th thead tr ul ol li pre caption h1 h2 h3 h4 h5 h6
+"""
+_BLOCKS = frozenset(_BLOCKS_NAMES.split())
 _HEADINGS = {f"h{n}": n for n in range(1, 7)}
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]{2,40})", re.IGNORECASE)
@@ -52,10 +54,19 @@ def _decoded(data: bytes) -> str:
 
 
 def _tree(text: str) -> Any:
-    """The parsed tree; None when there is nothing in it. No network, no entities beyond HTML's own."""
+    """The parsed tree; None when there is nothing in it. No network, no entities beyond HTML's own.
+
+    Raises:
+        RecursionError: nested beyond what libxml2 reads; it would leave the rest out without a word.
+    """
     parser = etree.HTMLParser(no_network=True, remove_comments=True, remove_pis=True, encoding="utf-8", huge_tree=True)
     data = clean(text).encode("utf-8")
-    return etree.fromstring(data, parser) if data.strip() else None
+    if not data.strip():
+        return None
+    root = etree.fromstring(data, parser)
+    if any(error.type_name == "ERR_RESOURCE_LIMIT" for error in parser.error_log):
+        raise RecursionError("HTML")
+    return root
 
 
 def _content(root: Any) -> Any:

@@ -8,7 +8,6 @@ the version before are taken as a hint: those that can stay do, and what lies be
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from itertools import pairwise
 
 from ingest.splitting.units import Section, Unit
 
@@ -17,6 +16,8 @@ SMALL = 0.25
 """Share of the largest chunk below which one is a crumb: too little text to be found by."""
 CRUMB = 0.1
 """Cost of a crumb, in chunks."""
+ROOM = 0.97
+"""Share of the chunks beside an edit that may be counted on to be filled."""
 
 
 def pack(units: Sequence[Unit], size: int, previous: Collection[str] = ()) -> list[Span]:
@@ -168,11 +169,25 @@ def _allowed(units: Sequence[Unit], start: int, stop: int, size: int) -> bool:
 
 
 def _without_crumbs(units: Sequence[Unit], found: list[Span], size: int) -> list[Span]:
-    """Lets go of the kept span after a small stretch of the same section."""
-    dropped: set[Span] = set()
-    for (_, left), right in pairwise([(0, 0), *found]):
-        gap = sum(unit.weight for unit in units[left : right[0]])
-        same = right[0] > left and units[right[0] - 1].section.index == units[right[0]].section.index
-        if 0 < gap < size * SMALL and same:
-            dropped.add(right)
-    return [span for span in found if span not in dropped]
+    """Lets go of kept spans that a changed stretch beside them takes in without an additional chunk."""
+    kept: list[Span] = []
+    for index, span in enumerate(found):
+        left = found[index - 1][1] if index else 0
+        right = found[index + 1][0] if index + 1 < len(found) else len(units)
+        joins = _joins(units, (left, span[0]), span, size) or _joins(units, (span[1], right), span, size)
+        if not joins:
+            kept.append(span)
+    return kept
+
+
+def _joins(units: Sequence[Unit], gap: Span, span: Span, size: int) -> bool:
+    """Whether `span` fits into what is left over of the chunks that `gap` needs anyway, in the same section."""
+    if gap[0] == gap[1]:
+        return False
+    nearest = units[gap[1] - 1] if gap[1] == span[0] else units[gap[0]]
+    touching = units[span[0]] if gap[1] == span[0] else units[span[1] - 1]
+    if nearest.section.index != touching.section.index:
+        return False
+    changed = sum(unit.weight for unit in units[gap[0] : gap[1]])
+    room = -(-changed // size) * size * ROOM
+    return changed + sum(unit.weight for unit in units[span[0] : span[1]]) <= room

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 _CUT = re.compile(
-    r"\n+[^\S\n]*"  # a line end
-    r"|(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[A-Z0-9\u00c0-\U0010ffff])"  # a stop, then a capital
+    r"\n+[^\S\n]*"  # a line end; below: a stop, then a capital
+    r"|(?<=[.!?\u2026])[\"'\u201d\u2019)\]]*\s+(?=[\"'\u201c\u2018(\[]*[A-Z0-9\u00c0-\U0010ffff])"
     r"|(?<=\s[.!?])\s+"  # a stop that stands alone, as in tokenized text
-    r"|(?<=[。！？])"  # a stop of scripts that write no spaces
+    r"|(?<=[\u3002\uff01\uff1f])"  # a stop of scripts that write no spaces
 )
 _LINES = re.compile(r"\n+")
 _ABBREVIATION = re.compile(

@@ -72,15 +72,17 @@ class Outline:
     section: Section | None = None
     group: int = 0
 
-    def open(self, element: Element) -> Element | None:
-        """Enters a heading; returns the heading before it if that one got neither text nor a heading below it."""
+    def leaves(self, element: Element | None) -> bool:
+        """Whether `element` (None: the end) comes without text or a deeper heading since the heading before it."""
+        return self.bare is not None and (element is None or (self.bare.level or 1) >= (element.level or 1))
+
+    def open(self, element: Element) -> None:
+        """Enters a heading."""
         level = element.level or 1
-        left = self.bare if self.bare is not None and (self.bare.level or 1) >= level else None
         while self.stack and self.stack[-1][0] >= level:
             self.stack.pop()
         self.stack.append((level, element.text[:HEADING_MAX]))
         self.bare = element
-        return left
 
     def at(self, page: int | None) -> Section:
         """The section of text on `page` under the present headings."""
@@ -113,22 +115,23 @@ def _rough_units(parsed: Parsed) -> Iterator[Unit]:
     outline = Outline(any(word in parsed.mime for word in _PAGED))
     for element in parsed.elements:
         if element.kind in ("heading", "title"):
-            if (left := outline.open(element)) is not None:
-                yield from _bare(outline, left)
+            if outline.leaves(element):
+                yield from _bare(outline)
+            outline.open(element)
             if len(element.text) > HEADING_MAX:
                 yield from _pieces(element, outline.at(element.page))
         elif element.text.strip() or element.header:
             yield from _pieces(element, outline.at(element.page))
-    if outline.bare is not None:
-        yield from _bare(outline, outline.bare)
+    if outline.leaves(None):
+        yield from _bare(outline)
 
 
-def _bare(outline: Outline, heading: Element) -> Iterator[Unit]:
-    """A heading without text below it is text itself, in the section before it."""
-    waiting, stack = outline.bare, list(outline.stack)
-    outline.stack = [entry for entry in outline.stack if entry[0] < (heading.level or 1)]
+def _bare(outline: Outline) -> Iterator[Unit]:
+    """A heading without text below it is text itself, under the heading above it."""
+    heading = outline.bare
+    assert heading is not None
+    outline.stack.pop()
     yield from _pieces(replace(heading, kind="text"), outline.at(heading.page))
-    outline.stack, outline.bare = stack, waiting if waiting is not heading else None
 
 
 def _pieces(element: Element, section: Section) -> Iterator[Unit]:
@@ -196,7 +199,7 @@ def _rows(unit: Unit, tokenizer: Tokenizer, size: int, tables: dict[str, Table])
 
 
 def _cut(unit: Unit, tokenizer: Tokenizer, size: int) -> Iterator[Unit]:
-    """Pieces of at most `size` tokens; two thirds of it at first, as a piece may count more than its part of the whole."""
+    """Pieces of a little less than `size` tokens: a piece may count more by itself than within the whole."""
     aim = max(size * 9 // 10, 1)
     spans = token_spans(unit.text, tokenizer.offsets(unit.text), aim, aim * LONGEST_TOKEN)
     before = 0

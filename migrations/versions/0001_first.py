@@ -247,7 +247,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_item_tenant_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_item")),
         sa.UniqueConstraint("public_id", name=op.f("uq_item_public_id")),
-        sa.UniqueConstraint("run_id", "external_id", name=op.f("uq_item_run_id_external_id")),
+        sa.UniqueConstraint("run_id", "external_id", "stage", name=op.f("uq_item_run_id_external_id_stage")),
         sqlite_autoincrement=True,
     )
     with op.batch_alter_table("item", schema=None) as batch_op:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import pytest
@@ -17,7 +17,7 @@ from ingest.connectors.conformance import ConnectorConformance
 from ingest.connectors.folder import FolderConnector
 from ingest.connectors.push import PushConnector
 from ingest.connectors.sql import SqlConnector
-from ingest.model import ConnectorContext, ItemRef
+from ingest.model import Connector, ConnectorContext, ItemRef
 from policies.model import access_spec
 
 POSTGRESQL = "postgresql+psycopg://postgres@127.0.0.1:5432/test"
@@ -25,7 +25,7 @@ ROOT_ACCESS = access_spec(["everyone"])
 
 
 class TestFolder(ConnectorConformance):
-    connector_class = FolderConnector
+    connector_class: ClassVar[type[Connector]] = FolderConnector
 
     @pytest.fixture(autouse=True)
     def source(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ Times are whole seconds relative to "now"; names are the ones a person would wri
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -272,18 +272,25 @@ def _write_nodes(session: Session, tenant: Tenant, world: World, sources: Mappin
                 session, tenant, sources[node.source], key=key, parent=parent, title=key, spec=spec
             )
         nodes.state(session, rows[key], spec_of(node, at, origin="admin"), origin="admin")
-        _waive(session, tenant.id, rows[key], [one for one in (*node.entries, *node.admin) if one.waived])
+        _waive(session, rows[key], "source", node.entries)
+        _waive(session, rows[key], "admin", node.admin)
     return rows
 
 
-def _waive(session: Session, tenant: int, node: AclNode, entries: list[WEntry]) -> None:
+def _waive(session: Session, node: AclNode, origin: str, entries: Iterable[WEntry]) -> None:
     for one in entries:
-        principal = intern(session, tenant, [one.principal])[one.principal]
+        if not one.waived:
+            continue
+        principal = intern(session, node.tenant_id, [one.principal])[one.principal]
         found = select(Ace.id).where(
-            Ace.node_id == node.id, Ace.principal_id == principal, Ace.effect == "deny", Ace.epoch_to.is_(None)
+            Ace.node_id == node.id,
+            Ace.origin == origin,
+            Ace.principal_id == principal,
+            Ace.effect == "deny",
+            Ace.epoch_to.is_(None),
         )
         for id_ in session.scalars(found).all():
-            nodes.waive(session, tenant, id_)
+            nodes.waive(session, node.tenant_id, id_)
 
 
 def _write_document(session: Session, tenant: int, doc: WDoc, *, node: int, pending: int | None, source: int) -> int:

@@ -14,7 +14,10 @@ from markdown_it.token import Token
 from answer.links import LOOK_AHEAD, LinkStream, strip_links
 
 ISSUED = {"https://wiki.local/page", "folder://handbook/a_(b).md"}
-EVIL = re.compile(r"https?://(?!wiki\.local/page(?:[\s)>.,;:!?\"'*_`|\]]|\Z))\w|(?:\A|[\W_])www\.\w|//evil\.|(?<!/)evil\.[a-z]+/", re.IGNORECASE)
+EVIL = re.compile(
+    r"https?://(?!wiki\.local/page(?:[\s)>.,;:!?\"'*_`|\]]|\Z))\w|(?:\A|[\W_])www\.\w|//evil\.|(?<!/)evil\.[a-z]+/",
+    re.IGNORECASE,
+)
 
 ATTACKS = [
     "[a](https://evil.example/?q=1)",
@@ -60,6 +63,16 @@ ATTACKS = [
     "\\" * 200 + "[a](https://evil.example)",
     "a@www.evil.example",
     "[1](https://evil.example)",
+    "https[:](x)//localhost",
+    "www[.](x)evil.example",
+    "www[.]()evil.example",
+    "https:[/](x)/localhost",
+    "http<b>://localhost",
+    "<[a](x)>",
+    "<[/a](x)>",
+    "&#[58;](x)",
+    "https&#[58;](x)//localhost",
+    "![a]<b>[r](https://evil.example)",
     "[https://evil.example](https://wiki.local/page)",
 ]
 
@@ -74,6 +87,7 @@ def tokens(text: str) -> Iterator[Token]:
 def assert_harmless(text: str) -> None:
     for token in tokens(text):
         assert token.type not in {"image", "html_inline", "html_block"}, text
+        assert token.type != "text" or not EVIL.search(token.content), text
         if token.type == "link_open":
             assert token.attrs["href"] in ISSUED, text
     assert not EVIL.search(text), text
@@ -134,9 +148,10 @@ def test_without_issued_uris_every_link_goes() -> None:
 FRAGMENTS = [
     *"[]()<>!:\\/&;.@#`' \n", "](", "]:", "![", "a", "1", "https", "www", "evil.example", "://", "//", "<b>", "<img ",
     "&#58;", "&amp;", "https://wiki.local/page", "https://evil.example/x", "[t](https://wiki.local/page)", "mailto:",
-    "javascript:", "<https://wiki.local/page>", "folder://handbook/a_(b).md", "[r]: ", "data:", "\\\\",
+    "javascript:", "<https://wiki.local/page>", "folder://handbook/a_(b).md", "[r]: ", "data:", "\\\\", "[:](x)",
+    "[.](x)", "[/](x)", "[a](", "localhost", "http", "[]()",
 ]  # fmt: skip
-TEXTS = st.lists(st.sampled_from([*FRAGMENTS, *ATTACKS[:34]]), max_size=14).map("".join)
+TEXTS = st.lists(st.sampled_from([*FRAGMENTS, *ATTACKS[:34], *ATTACKS[-12:]]), max_size=14).map("".join)
 
 
 @given(TEXTS, st.lists(st.integers(1, 9), max_size=40))

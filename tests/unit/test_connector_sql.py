@@ -414,8 +414,9 @@ def test_postgresql_cannot_write_and_gives_up_in_time(tmp_path: Path) -> None:
     database = ReadOnlyDatabase(POSTGRESQL, tmp_path, 0.2)
     try:
         with pytest.raises(SourceError, match="InternalError"), database.reading("writing") as connection:
-            assert connection.execute(sa.text("SHOW transaction_read_only")).scalar_one() == "on"
             connection.execute(sa.text("CREATE TABLE never (id int)"))
+        with database.reading("looking") as connection:
+            assert connection.execute(sa.text("SHOW transaction_read_only")).scalar_one() == "on"
         with pytest.raises(SourceError, match="statement timeout"), database.reading("waiting") as connection:
             connection.execute(sa.text("SELECT pg_sleep(20)"))
     finally:

@@ -55,6 +55,12 @@ def test_nothing_related_is_said_plainly(question: str) -> None:
     assert ask(question, PAGING, TRAVEL, FAQ) == NO_ANSWER
 
 
+def test_a_name_the_evidence_does_not_know_makes_it_careful() -> None:
+    evidence = Evidence(1, "T", "A hotel in a capital city costs 185 euros. A bus costs 2 euros.")
+    assert ask("What is the capital of France?", evidence) == NO_ANSWER
+    assert ask("What does a capital hotel cost?", evidence).startswith("A hotel in a capital city costs 185 euros. [1]")
+
+
 def test_no_evidence() -> None:
     assert ask("Who pages?") == NO_ANSWER
 

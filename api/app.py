@@ -1,0 +1,49 @@
+"""The API: routes over a composed installation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from fastapi import FastAPI
+
+from api import problems
+from api.context import Context
+from api.metrics import Metrics
+from api.middleware import Edge
+from api.routes import access, apps, chat, documents, groups, health, keys, query, retrieve, runs, sources, users
+from api.runtime import Runtime
+from api.schemas.base import Problem
+
+_ROUTERS = (retrieve, query, chat, sources, runs, documents, keys, users, groups, apps, access, health)
+
+
+def create_app(
+    runtime: Runtime,
+    *,
+    wake: Callable[[str], None] = lambda stage: None,
+    ready: Callable[[], Mapping[str, bool]],
+) -> FastAPI:
+    """The app over an installation that the caller prepares, warms up and closes. Opens nothing.
+
+    Args:
+        wake: tells whoever works that a stage (a name in `ingest.stages.STAGES`) has something to do.
+        ready: whether each part that opens at start is open, as in `{"index": True, "encoder": False}`; SQL is asked
+            here.
+    """
+    app = FastAPI(
+        title="Ambit",
+        summary="Answers each person only from what that person may read.",
+        docs_url=None,
+        redoc_url=None,
+        responses={
+            "4XX": {"model": Problem, "description": "What the caller can mend."},
+            "5XX": {"model": Problem, "description": "What the caller cannot."},
+        },
+    )
+    metrics = Metrics(runtime.db)
+    app.state.ambit = Context(runtime=runtime, metrics=metrics, wake=wake, ready=ready)
+    app.add_middleware(Edge, metrics=metrics, max_body=runtime.settings.body_max_mb * 1024 * 1024)
+    problems.install(app)
+    for module in _ROUTERS:
+        app.include_router(module.router)
+    return app

@@ -1,0 +1,91 @@
+"""What stands in SQL, in the same canonical bodies that documents are checked into."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, aliased
+
+from api.declare.shapes import ADMIN_APP, KINDS, ScheduleBody
+from core.tables import App, ConfigObject, Group, Membership, Principal, Source, User
+
+Bodies = dict[tuple[str, str], dict[str, Any]]
+
+
+def present(session: Session, tenant: int) -> Bodies:
+    """The canonical body of every object of the tenant, by kind and id; deleted sources are left out."""
+    containers = _containers(session, tenant)
+    found: Bodies = {}
+    for group in session.scalars(select(Group).where(Group.tenant_id == tenant)):
+        found["Group", group.key] = {"groups": containers.get(("group", group.key), [])}
+    for user in session.scalars(select(User).where(User.tenant_id == tenant)):
+        found["User", user.key] = {
+            "email": user.email,
+            "groups": containers.get(("user", user.key), []),
+            "attributes": user.attributes,
+            "active": user.active,
+        }
+    for app in session.scalars(select(App).where(App.tenant_id == tenant, App.key != ADMIN_APP)):
+        found["App", app.key] = app_body(app)
+    for source in session.scalars(select(Source).where(Source.tenant_id == tenant, Source.state != "deleted")):
+        found["Source", source.key] = source_body(source)
+    for row in session.scalars(select(ConfigObject).where(ConfigObject.tenant_id == tenant)):
+        if row.kind in KINDS:
+            found[row.kind, row.key] = row.body
+    return found
+
+
+def app_body(app: App) -> dict[str, Any]:
+    """An app as its document would say it."""
+    return {
+        "sources": None if app.sources is None else sorted(app.sources),
+        "acts_for": sorted(app.acts_for),
+        "models": None if app.models is None else sorted(app.models),
+        "active": app.active,
+    }
+
+
+def source_body(source: Source) -> dict[str, Any]:
+    """A source as its document would say it, and the folder that it is relative to."""
+    return {
+        "connector": source.connector,
+        "config": source.config,
+        "access": source.access,
+        "max_access_age": source.max_access_age_s,
+        "schedule": ScheduleBody.model_validate(source.schedule).model_dump(mode="json"),
+        "base": source.base,
+    }
+
+
+def fed_groups(session: Session, tenant: int) -> set[str]:
+    """Keys of the groups whose members a source states; those are that source's, not a document's, to remove."""
+    return set(
+        session.scalars(
+            select(Principal.key)
+            .join(Membership, Membership.container_id == Principal.id)
+            .where(
+                Membership.tenant_id == tenant,
+                Membership.epoch_to.is_(None),
+                Membership.origin != "admin",
+                Principal.kind == "group",
+            )
+        )
+    )
+
+
+def _containers(session: Session, tenant: int) -> dict[tuple[str, str], list[str]]:
+    """The groups that an admin put each user and group into, sorted."""
+    member, container = aliased(Principal), aliased(Principal)
+    rows = session.execute(
+        select(member.kind, member.key, container.key)
+        .select_from(Membership)
+        .join(member, member.id == Membership.member_id)
+        .join(container, container.id == Membership.container_id)
+        .where(Membership.tenant_id == tenant, Membership.epoch_to.is_(None), Membership.origin == "admin")
+        .order_by(container.key)
+    )
+    found: dict[tuple[str, str], list[str]] = {}
+    for kind, key, group in rows:
+        found.setdefault((kind, key), []).append(group)
+    return found

@@ -1,0 +1,206 @@
+"""Who calls: an app by its key, and the person it asks for by `X-Ambit-User`."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from api.context import Ctx
+from api.runtime import Runtime
+from core.db import now
+from core.errors import AccessUndecidedError, ForbiddenError, InvalidError, UnauthenticatedError
+from core.secrets import Keyring, key_digest, prefix_of
+from core.tables import ApiKey, App
+from policies.subject import Caller, Subject, may_act_for, resolve_subject
+
+USER_HEADER = "X-Ambit-User"
+RIGHTS = ("query", "ingest", "admin")
+PEPPER = "api-keys"
+_LONGEST_NAME = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A checked API key. `sources` are those its app may see; None: all."""
+
+    tenant: int
+    app: str
+    app_id: int
+    prefix: str
+    rights: frozenset[str]
+    sources: frozenset[str] | None
+
+    @property
+    def actor(self) -> str:
+        """How the audit names it."""
+        return f"app:{self.app}"
+
+    def sees(self, source: str) -> bool:
+        """Whether the app may know of a source."""
+        return self.sources is None or source in self.sources
+
+
+def credential(request: Request, ctx: Ctx) -> Credential:
+    """The app whose key the request carries.
+
+    Raises:
+        UnauthenticatedError: there is no key, or it is unknown, revoked, expired, or of an inactive app: all alike.
+        AccessUndecidedError: SQL did not answer.
+    """
+    key = _presented(request)
+    try:
+        with ctx.runtime.db.read() as session:
+            return _check(session, ctx.runtime.keyring, key)
+    except SQLAlchemyError as error:
+        raise AccessUndecidedError("the key could not be checked") from error
+
+
+def _presented(request: Request) -> str:
+    """The one key of a request; two that differ are none, since who put the second one there is unknown."""
+    given = set(request.headers.getlist("x-api-key"))
+    for value in request.headers.getlist("authorization"):
+        scheme, _, rest = value.partition(" ")
+        given.add(rest.strip() if scheme.lower() == "bearer" else "")
+    if len(given) != 1:
+        raise _unauthenticated()
+    return given.pop()
+
+
+def _check(session: Session, keyring: Keyring, key: str) -> Credential:
+    digest = key_digest(keyring.derive(PEPPER), key)
+    row = session.execute(
+        select(ApiKey, App).join(App, App.id == ApiKey.app_id).where(ApiKey.prefix == (prefix_of(key) or ""))
+    ).one_or_none()
+    if not hmac.compare_digest(digest, row[0].digest if row else bytes(len(digest))) or row is None:
+        raise _unauthenticated()
+    found, app = row
+    expired = found.expires_at is not None and found.expires_at <= now(session)
+    if expired or found.revoked_at is not None or not app.active:
+        raise _unauthenticated()
+    return Credential(
+        tenant=found.tenant_id,
+        app=app.key,
+        app_id=app.id,
+        prefix=found.prefix,
+        rights=frozenset(found.rights),
+        sources=None if app.sources is None else frozenset(app.sources),
+    )
+
+
+def _unauthenticated() -> UnauthenticatedError:
+    return UnauthenticatedError("send a valid API key as `Authorization: Bearer <key>` or `X-API-Key: <key>`")
+
+
+Cred = Annotated[Credential, Depends(credential)]
+
+
+def require(*rights: str) -> Callable[[Credential], Credential]:
+    """A dependency that gives the credential where it has one of `rights`.
+
+    Raises:
+        ForbiddenError: it has none of them.
+    """
+
+    def check(cred: Cred) -> Credential:
+        need(cred, *rights)
+        return cred
+
+    return check
+
+
+def need(cred: Credential, *rights: str) -> None:
+    """Refuses a key without one of `rights`.
+
+    Raises:
+        ForbiddenError: it has none of them.
+    """
+    if not cred.rights.intersection(rights):
+        raise ForbiddenError(f"this key lacks the right {' or '.join(rights)}")
+
+
+Admin = Annotated[Credential, Depends(require("admin"))]
+Ingester = Annotated[Credential, Depends(require("ingest"))]
+Operator = Annotated[Credential, Depends(require("admin", "ingest"))]
+Querier = Annotated[Credential, Depends(require("query"))]
+
+
+def named_user(request: Request) -> str | None:
+    """The person in the header, as UTF-8; None where it is absent.
+
+    Raises:
+        InvalidError: it is there twice or is not readable.
+    """
+    given = request.headers.getlist(USER_HEADER)
+    if not given:
+        return None
+    try:
+        name = given[0].encode("latin-1").decode().strip()
+    except UnicodeDecodeError:
+        name = ""
+    if len(given) > 1 or not name or len(name) > _LONGEST_NAME:
+        raise _wrong_header("must be there once and name a person by id or e-mail")
+    return name
+
+
+def act_for(runtime: Runtime, cred: Credential, name: str | None) -> Caller:
+    """The person an app asks for, checked in one snapshot.
+
+    Raises:
+        InvalidError: nobody is named.
+        ForbiddenError: the app may not act for them, or they do not exist: the same words.
+        AccessUndecidedError: SQL did not answer.
+    """
+    need(cred, "query")
+    if name is None:
+        raise _wrong_header("is missing; name the person you ask for by id or e-mail")
+    try:
+        with runtime.db.read() as session:
+            return person_in(session, cred, name)
+    except SQLAlchemyError as error:
+        raise AccessUndecidedError("the person could not be looked up") from error
+
+
+def person_in(session: Session, cred: Credential, name: str) -> Caller:
+    """As `act_for`, within a session."""
+    subject = _subject(session, cred, name)
+    app = session.get(App, cred.app_id)
+    if subject is None or app is None or not may_act_for(session, subject, app):
+        raise ForbiddenError("this app may not act for the person it names; an admin can add them to its acts_for")
+    return Caller(tenant=cred.tenant, user=subject.name, app=cred.app)
+
+
+def _subject(session: Session, cred: Credential, name: str) -> Subject | None:
+    try:
+        return resolve_subject(session, Caller(tenant=cred.tenant, user=name, app=cred.app))
+    except InvalidError:
+        return None
+
+
+def _wrong_header(message: str) -> InvalidError:
+    return InvalidError(f"{USER_HEADER} {message}", errors=[{"field": USER_HEADER, "message": message}])
+
+
+def asker(request: Request, ctx: Ctx, cred: Querier) -> Caller:
+    """The person a query is for: always named, always one the app may act for."""
+    return act_for(ctx.runtime, cred, named_user(request))
+
+
+Asker = Annotated[Caller, Depends(asker)]
+
+
+def viewer(request: Request, ctx: Ctx, cred: Cred) -> Caller | None:
+    """The person a resource is shown to; None: an admin, who sees what is there and no text of it."""
+    name = named_user(request)
+    if name is None and "admin" in cred.rights:
+        return None
+    return act_for(ctx.runtime, cred, name)
+
+
+Viewer = Annotated[Caller | None, Depends(viewer)]

@@ -1,0 +1,117 @@
+"""Documents: pushing, reading and deleting them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from api import documents
+from api.context import Context, Ctx
+from api.idempotency import Key as IdempotencyHeader
+from api.idempotency import fingerprint, once
+from api.identity import Asker, Cred, Credential, Ingester, Operator, Viewer
+from api.paging import Cursor, Limit, read_cursor, write_cursor
+from api.push import push
+from api.schemas.base import Page
+from api.schemas.documents import DocumentAdminView, DocumentView, JobView, PassageView, PushBody
+from core.errors import AccessUndecidedError
+from core.tables import Document
+from policies.subject import Caller
+
+router = APIRouter(prefix="/v1", tags=["documents"])
+
+
+@router.post("/documents", status_code=202)
+def push_document(body: PushBody, ctx: Ctx, cred: Ingester, idempotency_key: IdempotencyHeader = None) -> JobView:
+    """Takes a document in; `GET /v1/jobs/{job_id}` tells when it can be found."""
+    request = fingerprint("POST /v1/documents", body)
+    with ctx.runtime.db.write() as session:
+        answer, _ = once(session, cred, idempotency_key, request, lambda: _push(ctx, session, cred, body))
+    ctx.wake("parse")
+    return JobView.model_validate(answer)
+
+
+@router.get("/documents")
+def list_documents(
+    *,
+    ctx: Ctx,
+    cred: Cred,
+    viewer: Viewer,
+    source: Annotated[str | None, Query(max_length=128)] = None,
+    external_id: Annotated[str | None, Query(max_length=500)] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[DocumentAdminView] | Page[DocumentView]:
+    """Documents: to a person those they may read, to an admin all, without text."""
+    given = {"source": source, "external_id": external_id}
+    narrowed = {name: value for name, value in given.items() if value is not None}
+    with ctx.runtime.db.read() as session:
+        if viewer is None:
+            return documents.admin_page(session, cred.tenant, narrowed=narrowed, limit=limit, cursor=cursor)
+        return documents.readable_page(session, viewer, narrowed=narrowed, limit=limit, cursor=cursor)
+
+
+@router.get("/documents/{document_id}")
+def get_document(document_id: str, ctx: Ctx, cred: Cred, viewer: Viewer) -> DocumentAdminView | DocumentView:
+    """One document without its text; to a person only where they may read it."""
+    if viewer is None:
+        with ctx.runtime.db.read() as session:
+            return documents.admin_view(session, documents.find(session, cred.tenant, document_id))
+    with ctx.runtime.db.read() as session:
+        found = documents.view(session, *documents.read(session, viewer, document_id))
+    _record(ctx, viewer, found.id)
+    return found
+
+
+@router.get("/documents/{document_id}/passages")
+def get_passages(
+    *,
+    document_id: str,
+    ctx: Ctx,
+    caller: Asker,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[PassageView]:
+    """The text of a document that the person may read, in order. An admin is not a reader."""
+    after = -1 if cursor is None else read_cursor(cursor)
+    with ctx.runtime.db.read() as session:
+        row, version = documents.read(session, caller, document_id)
+        found = documents.passages(session, version, after=after, limit=limit)
+        name = row.public_id
+    _record(ctx, caller, name)
+    following = write_cursor(found[limit - 1].position) if len(found) > limit else None
+    return Page(data=found[:limit], next_cursor=following)
+
+
+@router.delete("/documents/{document_id}", status_code=204)
+def delete_document(document_id: str, ctx: Ctx, cred: Operator) -> None:
+    """Deletes a pushed document; the next query does not find it."""
+    with ctx.runtime.db.write() as session:
+        row = documents.remove(session, cred, document_id)
+        _audit(ctx, session, cred, "delete", row)
+    ctx.wake("purge")
+
+
+def _push(ctx: Context, session: Session, cred: Credential, body: PushBody) -> dict[str, object]:
+    run, row = push(session, ctx.runtime.settings, cred, body)
+    _audit(ctx, session, cred, "push", row)
+    return documents.job_view(run.public_id, row, body.source).model_dump()
+
+
+def _audit(ctx: Context, session: Session, cred: Credential, verb: str, row: Document) -> None:
+    ctx.runtime.audit.append(
+        session, cred.tenant, f"document.{verb}", cred.actor, {"document": row.public_id, "key": cred.prefix}
+    )
+
+
+def _record(ctx: Context, caller: Caller, document: str) -> None:
+    """Without the audit entry nothing is shown."""
+    body = {"app": caller.app, "documents": [document]}
+    try:
+        with ctx.runtime.db.write() as session:
+            ctx.runtime.audit.append(session, caller.tenant, "document.read", f"user:{caller.user}", body)
+    except SQLAlchemyError as error:
+        raise AccessUndecidedError("the reading could not be recorded") from error

@@ -1,0 +1,53 @@
+"""API keys."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api import keys
+from api.context import Context, Ctx
+from api.directory import key_members, key_views
+from api.identity import Admin, Credential
+from api.paging import Cursor, Limit, page
+from api.schemas.base import Page
+from api.schemas.directory import KeyBody, KeyView, NewKeyView
+from core.tables import ApiKey
+
+router = APIRouter(prefix="/v1", tags=["keys"])
+
+
+@router.get("/keys")
+def list_keys(ctx: Ctx, cred: Admin, limit: Limit = 50, cursor: Cursor = None) -> Page[KeyView]:
+    """Keys, without what proves them."""
+    statement = select(ApiKey).where(ApiKey.tenant_id == cred.tenant)
+    with ctx.runtime.db.read() as session:
+        rows, following = page(session, statement, ApiKey.id, limit=limit, cursor=cursor)
+        return Page(data=key_views(session, rows), next_cursor=following)
+
+
+@router.post("/keys", status_code=201)
+def create_key(body: KeyBody, ctx: Ctx, cred: Admin) -> NewKeyView:
+    """Makes a key and shows it this once."""
+    with ctx.runtime.db.write() as session:
+        row, key = keys.create(
+            session, ctx.runtime.keyring, cred.tenant, body.app, body.rights, expires_at=body.expires_at
+        )
+        session.refresh(row)
+        _audit(ctx, session, cred, "create", row, app=body.app, rights=row.rights)
+        return NewKeyView(**key_members(row, body.app), key=key)
+
+
+@router.delete("/keys/{prefix}")
+def revoke_key(prefix: str, ctx: Ctx, cred: Admin) -> KeyView:
+    """Revokes a key; its next call is refused."""
+    with ctx.runtime.db.write() as session:
+        row = keys.revoke(session, cred.tenant, prefix)
+        _audit(ctx, session, cred, "revoke", row)
+        return key_views(session, [row])[0]
+
+
+def _audit(ctx: Context, session: Session, cred: Credential, verb: str, row: ApiKey, **extra: object) -> None:
+    body = {"made": row.prefix, "key": cred.prefix, **extra}
+    ctx.runtime.audit.append(session, cred.tenant, f"admin.key.{verb}", cred.actor, body)

@@ -1,0 +1,145 @@
+"""Runs: where they stand, which of their items failed, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api.context import Context, Ctx
+from api.identity import Admin, Credential, Operator
+from api.paging import Cursor, Limit, page
+from api.push import refuse_overtaken
+from api.schemas.base import Page
+from api.schemas.runs import Affected, ItemView, RetryBody, RunDetail, RunView
+from core.errors import NotFoundError
+from core.tables import Document, Item, Run, Source
+from ingest.runs import approve, cancel, counts, find_run, retry
+
+router = APIRouter(prefix="/v1", tags=["runs"])
+State = Annotated[str | None, Query(alias="state", max_length=20, description="Those in this state alone.")]
+
+
+@router.get("/runs")
+def list_runs(
+    *,
+    ctx: Ctx,
+    cred: Admin,
+    source: Annotated[str | None, Query(max_length=128)] = None,
+    state: State = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[RunView]:
+    """Runs, newest first."""
+    statement = select(Run).where(Run.tenant_id == cred.tenant)
+    if source is not None:
+        statement = statement.where(
+            Run.source_id.in_(select(Source.id).where(Source.tenant_id == cred.tenant, Source.key == source))
+        )
+    if state is not None:
+        statement = statement.where(Run.state == state)
+    with ctx.runtime.db.read() as session:
+        rows, following = page(session, statement, Run.id, limit=limit, cursor=cursor, newest_first=True)
+        return Page(data=_views(session, rows), next_cursor=following)
+
+
+@router.get("/runs/{run_id}")
+def get_run(
+    *,
+    run_id: str,
+    ctx: Ctx,
+    cred: Operator,
+    state: State = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> RunDetail:
+    """One run with a page of its items. A key without the right `admin` sees what its app pushed."""
+    with ctx.runtime.db.read() as session:
+        return _detail(session, _find(session, cred, run_id), state=state, limit=limit, cursor=cursor)
+
+
+@router.get("/jobs/{run_id}")
+def get_job(run_id: str, ctx: Ctx, cred: Operator) -> RunDetail:
+    """The same under the name that a push gives."""
+    with ctx.runtime.db.read() as session:
+        return _detail(session, _find(session, cred, run_id), state=None, limit=50, cursor=None)
+
+
+@router.post("/runs/{run_id}/retry", status_code=202)
+def retry_run(run_id: str, ctx: Ctx, cred: Admin, body: RetryBody | None = None) -> Affected:
+    """Puts failed items back to work."""
+    wanted = body or RetryBody()
+
+    def act(session: Session, run: Run) -> int:
+        refuse_overtaken(session, run)
+        return retry(session, run, item=wanted.item, code=wanted.code)
+
+    done = _change(ctx, cred, run_id, "retry", act)
+    ctx.wake("parse")
+    ctx.wake("place")
+    return done
+
+
+@router.post("/runs/{run_id}/cancel")
+def cancel_run(run_id: str, ctx: Ctx, cred: Admin) -> Affected:
+    """Stops a run; what is done stays."""
+
+    def act(session: Session, run: Run) -> int:
+        cancel(session, run)
+        return 0
+
+    return _change(ctx, cred, run_id, "cancel", act)
+
+
+@router.post("/runs/{run_id}/approve")
+def approve_run(run_id: str, ctx: Ctx, cred: Admin) -> Affected:
+    """Lets a held run delete what its listing did not show."""
+    done = _change(ctx, cred, run_id, "approve", approve)
+    ctx.wake("finish")
+    ctx.wake("purge")
+    return done
+
+
+def _change(ctx: Context, cred: Credential, run_id: str, verb: str, act: Callable[[Session, Run], int]) -> Affected:
+    with ctx.runtime.db.write() as session:
+        run = find_run(session, cred.tenant, run_id)
+        count = act(session, run)
+        session.flush()
+        session.refresh(run)
+        body = {"run": run.public_id, "count": count, "key": cred.prefix}
+        ctx.runtime.audit.append(session, cred.tenant, f"admin.run.{verb}", cred.actor, body)
+        return Affected(run=_views(session, [run])[0], count=count)
+
+
+def _find(session: Session, cred: Credential, run_id: str) -> Run:
+    run = find_run(session, cred.tenant, run_id)
+    if "admin" not in cred.rights and run.trigger != cred.actor:
+        raise NotFoundError(f"there is no run {run_id!r}")
+    return run
+
+
+def _detail(session: Session, run: Run, *, state: str | None, limit: int, cursor: str | None) -> RunDetail:
+    statement = select(Item).where(Item.run_id == run.id)
+    if state is not None:
+        statement = statement.where(Item.state == state)
+    items, following = page(session, statement, Item.id, limit=limit, cursor=cursor)
+    names = _documents(session, items)
+    views = [ItemView.of(item, names.get(item.document_id or 0)) for item in items]
+    told = _views(session, [run])[0]
+    return RunDetail(**told.model_dump(), items=Page[ItemView](data=views, next_cursor=following))
+
+
+def _documents(session: Session, items: list[Item]) -> dict[int, str]:
+    ids = sorted({item.document_id for item in items if item.document_id is not None})
+    rows = session.execute(select(Document.id, Document.public_id).where(Document.id.in_(ids)))
+    return {row.id: row.public_id for row in rows}
+
+
+def _views(session: Session, runs: list[Run]) -> list[RunView]:
+    ids = sorted({run.source_id for run in runs})
+    sources = {row.id: row.key for row in session.scalars(select(Source).where(Source.id.in_(ids)))}
+    numbers = counts(session, [run.id for run in runs])
+    return [RunView.of(run, sources[run.source_id], numbers[run.id]) for run in runs]

@@ -1,0 +1,126 @@
+"""Sources: registering and syncing them; a person sees those in which something is readable."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api import etags
+from api.context import Context, Ctx
+from api.etags import IfMatch
+from api.idempotency import Key as IdempotencyHeader
+from api.idempotency import fingerprint, once
+from api.identity import Admin, Cred, Credential, Viewer
+from api.paging import Cursor, Limit, page
+from api.schemas.base import Page
+from api.schemas.runs import RunView
+from api.schemas.sources import SourceAdminView, SourceBody, SourceChange, SourceView
+from api.sources import change, create, delete, find, not_found, readable_sources
+from core.tables import Source
+from ingest.runs import counts, start_run
+from policies.subject import Caller, resolve_subject
+
+router = APIRouter(prefix="/v1", tags=["sources"])
+
+
+@router.get("/sources")
+def list_sources(
+    ctx: Ctx, cred: Cred, viewer: Viewer, limit: Limit = 50, cursor: Cursor = None
+) -> Page[SourceAdminView] | Page[SourceView]:
+    """Sources: to a person those in which they may read something, to an admin all."""
+    with ctx.runtime.db.read() as session:
+        if viewer is None:
+            statement = select(Source).where(Source.tenant_id == cred.tenant, Source.state != "deleted")
+            rows, following = page(session, statement, Source.id, limit=limit, cursor=cursor)
+            return Page[SourceAdminView](data=[SourceAdminView.of(row) for row in rows], next_cursor=following)
+        statement = readable_sources(session, resolve_subject(session, viewer))
+        rows, following = page(session, statement, Source.id, limit=limit, cursor=cursor)
+        views = [SourceView(id=row.key, connector=row.connector) for row in rows]
+        return Page[SourceView](data=views, next_cursor=following)
+
+
+@router.post("/sources", status_code=201)
+def create_source(body: SourceBody, ctx: Ctx, cred: Admin, response: Response) -> SourceAdminView:
+    """Registers a source; nothing is read before it is synced."""
+    with ctx.runtime.db.write() as session:
+        row = create(session, cred.tenant, body)
+        view = _refreshed(session, row)
+        _audit(ctx, session, cred, "create", row)
+    etags.tagged(response, view)
+    return view
+
+
+@router.get("/sources/{key}")
+def get_source(key: str, ctx: Ctx, cred: Cred, viewer: Viewer, response: Response) -> SourceAdminView | SourceView:
+    """One source; to a person only where they may read something in it."""
+    with ctx.runtime.db.read() as session:
+        if viewer is not None:
+            return _seen(session, viewer, key)
+        view = SourceAdminView.of(find(session, cred.tenant, key))
+    etags.tagged(response, view)
+    return view
+
+
+@router.patch("/sources/{key}")
+def change_source(
+    *, key: str, body: SourceChange, ctx: Ctx, cred: Admin, response: Response, if_match: IfMatch = None
+) -> SourceAdminView:
+    """Changes a source. Access holds at once for a push source, else from the next sync on."""
+    with ctx.runtime.db.write() as session:
+        row = find(session, cred.tenant, key)
+        etags.check(SourceAdminView.of(row), if_match)
+        change(session, row, body)
+        view = _refreshed(session, row)
+        _audit(ctx, session, cred, "change", row, fields=sorted(body.model_fields_set))
+    etags.tagged(response, view)
+    return view
+
+
+@router.delete("/sources/{key}", status_code=204)
+def delete_source(key: str, ctx: Ctx, cred: Admin, if_match: IfMatch = None) -> None:
+    """Ends a source; nothing of it is found any more."""
+    with ctx.runtime.db.write() as session:
+        row = find(session, cred.tenant, key)
+        etags.check(SourceAdminView.of(row), if_match)
+        count = delete(session, row)
+        _audit(ctx, session, cred, "delete", row, documents=count)
+    ctx.wake("purge")
+
+
+@router.post("/sources/{key}/sync", status_code=202)
+def sync_source(key: str, ctx: Ctx, cred: Admin, idempotency_key: IdempotencyHeader = None) -> RunView:
+    """Queues a sync, or shows the one that is under way."""
+    request = fingerprint(f"POST /v1/sources/{key}/sync", SourceChange())
+    with ctx.runtime.db.write() as session:
+        answer, _ = once(session, cred, idempotency_key, request, lambda: _sync(ctx, session, cred, key))
+    ctx.wake("list")
+    return RunView.model_validate(answer)
+
+
+def _sync(ctx: Context, session: Session, cred: Credential, key: str) -> dict[str, object]:
+    row = find(session, cred.tenant, key)
+    run = start_run(session, row)
+    session.refresh(run)
+    _audit(ctx, session, cred, "sync", row, run=run.public_id)
+    return RunView.of(run, row.key, counts(session, [run.id])[run.id]).model_dump(mode="json")
+
+
+def _seen(session: Session, viewer: Caller, key: str) -> SourceView:
+    statement = readable_sources(session, resolve_subject(session, viewer)).where(Source.key == key)
+    row = session.scalars(statement).one_or_none()
+    if row is None:
+        raise not_found(key)
+    return SourceView(id=row.key, connector=row.connector)
+
+
+def _refreshed(session: Session, row: Source) -> SourceAdminView:
+    session.flush()
+    session.refresh(row)
+    return SourceAdminView.of(row)
+
+
+def _audit(ctx: Context, session: Session, cred: Credential, verb: str, row: Source, **extra: object) -> None:
+    ctx.runtime.audit.append(
+        session, cred.tenant, f"admin.source.{verb}", cred.actor, {"source": row.key, "key": cred.prefix, **extra}
+    )

@@ -1,0 +1,53 @@
+"""What all bodies share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from core.ids import KEY_PATTERN
+
+Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
+Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=1000)]
+"""One line of printable text."""
+Plain = str | int | float | bool
+Right = Literal["query", "ingest", "admin"]
+Row = TypeVar("Row")
+
+
+class Body(BaseModel):
+    """A request body: an unknown key is an error that names it."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class View(BaseModel):
+    """A response body."""
+
+
+class Page(View, Generic[Row]):
+    """One page of a list. `next_cursor` None: it was the last."""
+
+    data: list[Row]
+    next_cursor: str | None = None
+
+
+class FieldError(View):
+    """One field that does not fit."""
+
+    field: str
+    message: str | None = None
+
+
+class Problem(View):
+    """An RFC 9457 problem document; `code` is stable and listed in docs/errors.md."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[FieldError] | None = None
+    error: dict[str, Any] | None = Field(None, description="The same for OpenAI's clients, on their addresses alone.")

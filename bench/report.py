@@ -1,0 +1,58 @@
+"""Results: one JSON file a benchmark, with the machine, the versions and the date."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = (
+    "ambit", "torch", "sentence-transformers", "qdrant-edge-py", "qdrant-client", "sqlalchemy", "llama-index-core",
+    "llama-index-vector-stores-qdrant", "llama-index-embeddings-huggingface", "unstructured", "pypdfium2",
+)  # fmt: skip
+
+
+def publish(name: str, figures: dict[str, Any]) -> None:
+    """Prints the closing line and writes bench/results/NAME.json."""
+    result = {"name": name, **figures, "machine": machine(), "versions": versions()}
+    result["date"] = datetime.now(UTC).isoformat(timespec="seconds")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
+    print("BENCH " + json.dumps(result, sort_keys=True), flush=True)
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores and memory."""
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": platform.system(),
+        "python": sys.version.split()[0],
+    }
+
+
+def _cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the figures depend on."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,110 @@
+"""`ambit access`: who may read what, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.context import Context, command
+from cli.store import Store, find_document, opened
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from core.tables import Document
+    from policies.subject import Subject
+
+USER = Annotated[str, typer.Argument(help="The person: an id or e-mail.")]
+DOCUMENT = Annotated[str, typer.Argument(help="A public id, or source:path as in files:hr/salaries.xlsx.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    group = typer.Typer(help="Ask who may read what, and why.", no_args_is_help=True)
+    command(group, "check")(check)
+    command(group, "explain")(explain)
+    app.add_typer(group, name="access")
+
+
+def check(context: Context, user: USER, document: DOCUMENT) -> None:
+    """Say whether a person may read a document. Exit status: 0 allowed, 1 refused."""
+    from policies.decide import decide
+
+    with opened(context) as store, store.db.write() as session:
+        subject, found = _both(session, store, user, document, "access.check")
+        verdict = decide(session, subject, [found.id])[found.id]
+        data = {
+            "user": subject.name,
+            "document": found.public_id,
+            "external_id": found.external_id,
+            "allowed": verdict.allowed,
+            "reason": verdict.reason,
+        }
+
+    def show(out: Console) -> None:
+        colour = "green" if data["allowed"] else "red"
+        out.print(f"[{colour}]{'allowed' if data['allowed'] else 'refused'}[/]: {data['reason']}")
+
+    context.emit(data, show)
+    raise typer.Exit(0 if data["allowed"] else 1)
+
+
+def explain(context: Context, user: USER, document: DOCUMENT) -> None:
+    """Say why a person may or may not read a document: the deciding entry, the path, the chain of places."""
+    from policies.explain import explain as why
+
+    with opened(context) as store, store.db.write() as session:
+        subject, found = _both(session, store, user, document, "access.explain")
+        told: dict[str, Any] = why(session, subject, found.id).as_dict()
+        told["document"], told["external_id"] = found.public_id, found.external_id
+    context.emit(told, lambda out: _show(out, told))
+
+
+def _both(session: Any, store: Store, user: str, document: str, why: str) -> tuple[Subject, Document]:
+    """The person and the document; that they were asked about is recorded with the answer."""
+    from policies.subject import Caller, resolve_subject
+
+    subject = resolve_subject(session, Caller(store.tenant, user))
+    found = find_document(session, store.tenant, document)
+    body = {"user": subject.name, "known": not subject.nobody, "for": why, "document": found.public_id}
+    store.runtime.audit.append(session, store.tenant, "act_as", "local", body)
+    return subject, found
+
+
+def _show(out: Console, told: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    colour = "green" if told["allowed"] else "red"
+    word = "may read" if told["allowed"] else "may not read"
+    out.print(Text(f"{told['person']} {word} {told['external_id']}: {told['reason']}", style=colour))
+    if told["path"]:
+        out.print(Text("  as " + " → ".join(told["path"])))
+    if told["entry"]:
+        out.print(Text(f"  by {_entry(told['entry'])}"))
+    for one in told["losing"]:
+        out.print(Text(f"  outweighed: {_entry(one)}", style="dim"))
+    if told["gate"]:
+        out.print(Text(f"  source {told['gate']['source']}: {told['gate']['shut'] or 'open'}"))
+    for one in told["labels"]:
+        out.print(Text(f"  label {one['name']}: {one['value']} ({one['origin']})"))
+    for title, chain in (("places, nearest first", told["chain"]), ("will move to", told["waiting"])):
+        if chain:
+            out.print(f"  {title}:")
+            for node in chain:
+                _show_node(out, node)
+    out.print(Text(f"  at {told['at']}, policy epoch {told['epoch']}", style="dim"))
+
+
+def _show_node(out: Console, node: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    closed = ", closed" if node["closed"] else ""
+    out.print(Text(f"    {node['title'] or node['key'] or '(root)'} ({node['mode']}{closed})"))
+    for one in node["entries"]:
+        counts = "" if one["counts"] else f"  [{one['why']}]"
+        out.print(Text(f"      {one['effect']} {one['principal']} ({one['origin']}){counts}"))
+
+
+def _entry(one: dict[str, Any]) -> str:
+    return f"{one['effect']} {one['principal']} at {one['node'] or 'the root'}, stated by the {one['origin']}"

@@ -1,0 +1,117 @@
+"""`ambit plan` and `ambit apply`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.context import Context, command
+from cli.store import opened
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from api.declare import Difference
+
+PATH = Annotated[Path, typer.Argument(help="A YAML file, or a folder whose *.yaml are read.")]
+PRUNE = Annotated[bool, typer.Option("--prune", help="Delete what is not declared.")]
+_SIGNS = {"create": ("+", "green"), "change": ("~", "yellow"), "delete": ("-", "red")}
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    command(app, "plan")(plan)
+    command(app, "apply")(apply)
+
+
+def plan(context: Context, path: PATH, prune: PRUNE = False) -> None:
+    """Show what `apply` would change; writes nothing."""
+    from api import declare
+
+    declared = declare.load(path)
+    with opened(context) as store, store.db.read() as session:
+        differences = declare.plan(session, store.tenant, declared, prune)
+    _left_out(context, path)
+    context.emit(_as_data(differences, applied=False), lambda out: _show(out, differences))
+
+
+def apply(
+    context: Context,
+    path: PATH,
+    prune: PRUNE = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+) -> None:
+    """Make what is declared stand, in one transaction; applying twice changes nothing."""
+    from api import declare
+    from core.errors import ConflictError
+
+    declared = declare.load(path)
+    with opened(context) as store:
+        with store.db.read() as session:
+            planned = declare.plan(session, store.tenant, declared, prune)
+        _left_out(context, path)
+        if any(one.action == "delete" for one in planned) and not yes:
+            _confirm(context, planned)
+        with store.db.write() as session:
+            done = declare.apply(session, store.tenant, declared, prune, audit=store.runtime.audit)
+            if not yes and _deletions(done) - _deletions(planned):
+                raise ConflictError("more would be deleted now than was shown; look at `ambit plan --prune` again")
+    context.emit(_as_data(done, applied=True), lambda out: _show(out, done))
+    if any(one.kind == "Source" and one.action in ("create", "change") for one in done):
+        context.note("Sources changed: `ambit sync` brings their documents and access up to date.")
+
+
+def _deletions(differences: Sequence[Difference]) -> set[tuple[str, str]]:
+    return {(one.kind, one.id) for one in differences if one.action == "delete"}
+
+
+def _confirm(context: Context, planned: Sequence[Difference]) -> None:
+    """Asks a person at a terminal; anyone else must say --yes."""
+    import sys
+
+    from core.errors import ConflictError
+
+    if context.json or not sys.stdin.isatty():
+        names = ", ".join(f"{kind}/{key}" for kind, key in sorted(_deletions(planned)))
+        raise ConflictError(f"this would delete {names}; say --yes if that is meant")
+    _show(context.out, planned)
+    typer.confirm("Apply this?", abort=True)
+
+
+def _left_out(context: Context, path: Path) -> None:
+    from api import declare
+
+    for file in declare.left_out(path):
+        context.note(f"left out: {file} (no document with a kind)")
+
+
+def _as_data(differences: Sequence[Difference], *, applied: bool) -> dict[str, Any]:
+    counts: dict[str, int] = dict.fromkeys(("create", "change", "delete", "unchanged"), 0)
+    for one in differences:
+        counts[one.action] += 1
+    return {"applied": applied, "counts": counts, "differences": [one.as_dict() for one in differences]}
+
+
+def _show(out: Console, differences: Sequence[Difference]) -> None:
+    from rich.text import Text
+
+    for one in differences:
+        if one.action == "unchanged":
+            continue
+        sign, colour = _SIGNS[one.action]
+        out.print(Text(f"{sign} {one.kind} {one.id}", style=colour))
+        for field in one.fields:
+            before = "" if one.action == "create" else f"{_plain(field.before)} → "
+            out.print(Text(f"    {field.field}: {before}{_plain(field.after)}"))
+    counts = _as_data(differences, applied=False)["counts"]
+    told = ", ".join(f"{counts[name]} to {name}" for name in ("create", "change", "delete"))
+    out.print(f"{told}; {counts['unchanged']} unchanged", markup=False)
+
+
+def _plain(value: Any) -> str:
+    import json
+
+    return "absent" if value is None else json.dumps(value, ensure_ascii=False)

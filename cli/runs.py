@@ -1,0 +1,142 @@
+"""`ambit runs`: what syncs did, and what to do about what they could not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.context import Context, command
+from cli.store import Store, find_source, opened
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from sqlalchemy.orm import Session
+
+    from cli.report import RunReport
+    from core.tables import Run
+
+RUN = Annotated[str, typer.Argument(help="The run's id, as in run_k3v9….")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    group = typer.Typer(help="Look at syncs and mend what failed.", no_args_is_help=True)
+    command(group, "list")(list_)
+    command(group, "show")(show)
+    command(group, "retry")(retry)
+    command(group, "approve")(approve)
+    command(group, "cancel")(cancel)
+    app.add_typer(group, name="runs")
+
+
+def list_(
+    context: Context,
+    source: Annotated[str | None, typer.Option("--source", help="Of this source alone.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Most runs to list.")] = 20,
+) -> None:
+    """List runs, the newest first."""
+    from sqlalchemy import select
+
+    from cli.report import report
+    from core.tables import Run
+
+    with opened(context) as store, store.db.read() as session:
+        wanted = [Run.tenant_id == store.tenant]
+        if source is not None:
+            wanted.append(Run.source_id == find_source(session, store.tenant, source).id)
+        ids = session.scalars(select(Run.id).where(*wanted).order_by(Run.id.desc()).limit(limit)).all()
+        reports = report(session, ids, items=False)
+    data = [{name: value for name, value in one.as_dict().items() if name != "items"} for one in reports]
+    context.emit({"runs": data}, lambda out: _table(out, reports))
+
+
+def _table(out: Console, reports: list[RunReport]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from cli.report import COLOURS
+
+    table = Table("run", "source", "state", "began", "ingested", "unchanged", "deleted", "failed", box=None)
+    for one in reports:
+        began = (one.started_at or one.created_at).strftime("%Y-%m-%d %H:%M:%S")
+        numbers = (one.counts.get("done", 0), one.unchanged, one.deleted, one.counts.get("failed", 0))
+        state = Text(one.state, style=COLOURS.get(one.state, ""))
+        table.add_row(one.id, one.source, state, began, *map(str, numbers))
+    out.print(table)
+
+
+def show(context: Context, run: RUN) -> None:
+    """Show one run with each file that failed or was passed over, and why."""
+    from cli.report import report, told
+
+    with opened(context) as store, store.db.read() as session:
+        found = report(session, [_find(session, store, run).id])[0]
+
+    def print_(out: Console) -> None:
+        from cli.report import show as show_report
+
+        out.print(told(found), markup=False)
+        show_report(out, [found])
+
+    context.emit(found.as_dict(), print_)
+
+
+def retry(
+    context: Context,
+    run: RUN,
+    item: Annotated[str | None, typer.Option("--item", help="This item alone.", show_default=False)] = None,
+    code: Annotated[str | None, typer.Option("--code", help="Those with this code alone.", show_default=False)] = None,
+) -> None:
+    """Put failed items back to work; `ambit serve` or workers take them, else the next `ambit sync`."""
+    from ingest.runs import retry as again
+
+    with opened(context) as store:
+        with store.db.write() as session:
+            count = again(session, _find(session, store, run), item=item, code=code)
+            _audit(session, store, "run.retry", run, count)
+        _wake(context, store, "parse")
+    context.emit({"run": run, "retried": count}, lambda out: out.print(f"{count} items wait for work again"))
+
+
+def approve(context: Context, run: RUN) -> None:
+    """Let a held run delete what its listing did not show."""
+    from ingest.runs import approve as go_on
+
+    with opened(context) as store:
+        with store.db.write() as session:
+            count = go_on(session, _find(session, store, run))
+            _audit(session, store, "run.approve", run, count)
+        _wake(context, store, "finish")
+    context.emit({"run": run, "deleted": count}, lambda out: out.print(f"{count} documents deleted"))
+
+
+def cancel(context: Context, run: RUN) -> None:
+    """Stop a run; what is done stays, what a held run hid is shown again."""
+    from ingest.runs import cancel as stop
+
+    with opened(context) as store, store.db.write() as session:
+        stop(session, _find(session, store, run))
+        _audit(session, store, "run.cancel", run, 0)
+    context.emit({"run": run, "state": "cancelled"}, lambda out: out.print(f"{run} is cancelled", markup=False))
+
+
+def _find(session: Session, store: Store, run: str) -> Run:
+    from ingest.runs import find_run
+
+    return find_run(session, store.tenant, run)
+
+
+def _audit(session: Session, store: Store, kind: str, run: str, count: int) -> None:
+    body: dict[str, Any] = {"run": run, "count": count}
+    store.runtime.audit.append(session, store.tenant, kind, "local", body)
+
+
+def _wake(context: Context, store: Store, stage: str) -> None:
+    """Workers at a broker are told; threads of a server look by themselves."""
+    if context.settings.broker_url is not None:
+        from workers.tasks import waker
+
+        waker(context.settings)(stage)
+    else:
+        store.runtime.pipeline.wake(stage)

@@ -1,0 +1,136 @@
+"""`ambit sync`: brings sources up to date, here or through whoever holds the work."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.context import FAILED, OK, PARTIAL, Context, command
+from cli.progress import follow
+from cli.store import Store, all_sources, find_source, opened
+from core.errors import InvalidError, NotFoundError
+
+if TYPE_CHECKING:
+    from cli.report import RunReport
+
+SOURCES = Annotated[list[str] | None, typer.Argument(help="Sources to sync; absent: all.", show_default=False)]
+EVERY = Annotated[float, typer.Option("--every", min=1, help="Seconds between two rounds of --watch.")]
+_GOOD = ("succeeded",)
+_PARTLY = ("partial",)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    command(app, "sync")(sync)
+
+
+def sync(
+    context: Context,
+    sources: SOURCES = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Sync again and again until interrupted.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change; write nothing.")] = False,
+    every: EVERY = 30.0,
+) -> None:
+    """Bring sources up to date. Exit status: 0 clean, 1 some documents failed, 2 a sync failed or is held."""
+    if watch and dry_run:
+        raise InvalidError("--watch and --dry-run do not go together")
+    with opened(context) as store:
+        names = _names(store, sources or [])
+        if dry_run:
+            _dry_run(context, store, names)
+            return
+        with _working(context, store):
+            status = _round(context, store, names)
+            while watch:
+                time.sleep(every)
+                _round(context, store, names)
+    raise typer.Exit(status)
+
+
+def _names(store: Store, asked: Sequence[str]) -> list[str]:
+    with store.db.read() as session:
+        if asked:
+            return [find_source(session, store.tenant, one).key for one in dict.fromkeys(asked)]
+        known = [one.key for one in all_sources(session, store.tenant) if one.connector != "push"]
+    if not known:
+        raise NotFoundError("there is no source to sync; register one with `ambit apply`")
+    return known
+
+
+@contextlib.contextmanager
+def _working(context: Context, store: Store) -> Iterator[None]:
+    """Work is done by the server that holds this folder, or by workers at the broker, else by threads here."""
+    from cli.serving import found
+
+    settings, pipeline = context.settings, store.runtime.pipeline
+    if settings.broker_url is not None:
+        from workers.tasks import waker
+
+        pipeline.wake = waker(settings)
+        yield
+    elif found(settings.data_dir) is not None:
+        yield
+    else:
+        from ingest.runner import Runner
+
+        store.runtime.stack.warm_up(weights=False)
+        runner = Runner(pipeline)
+        runner.start()
+        try:
+            yield
+        finally:
+            _let_purge(store)
+            runner.stop()
+
+
+def _let_purge(store: Store, timeout_s: float = 20.0) -> None:
+    """What the last version no longer needs leaves the index before the process ends; the rest can wait."""
+    from ingest.dispatch import work_waits
+
+    ends = time.monotonic() + timeout_s
+    while time.monotonic() < ends:
+        with store.db.read() as session:
+            if not work_waits(session, "purge"):
+                return
+        time.sleep(0.05)
+
+
+def _round(context: Context, store: Store, names: Sequence[str]) -> int:
+    """One sync of each source, from start to end; returns the exit status."""
+    from cli.report import report, show
+
+    runs = start(store, names)
+    follow(context, store, runs)
+    with store.db.read() as session:
+        reports = report(session, runs)
+    context.emit({"runs": [one.as_dict() for one in reports]}, lambda out: show(out, reports))
+    return status_of(reports)
+
+
+def start(store: Store, names: Sequence[str]) -> list[int]:
+    """Queues a sync of each source; one that is under way is joined. Returns the runs' ids."""
+    from ingest.runs import start_run
+
+    with store.db.write() as session:
+        runs = [start_run(session, find_source(session, store.tenant, name)).id for name in names]
+    store.runtime.pipeline.wake("list")
+    return runs
+
+
+def status_of(reports: Sequence[RunReport]) -> int:
+    """The exit status that runs ask for."""
+    states = {one.state for one in reports}
+    if states <= set(_GOOD):
+        return OK
+    return PARTIAL if states <= {*_GOOD, *_PARTLY} else FAILED
+
+
+def _dry_run(context: Context, store: Store, names: Sequence[str]) -> None:
+    from cli.preview import preview, show
+
+    told: list[dict[str, Any]] = [preview(store, name) for name in names]
+    context.emit({"sources": told}, lambda out: show(out, told))

@@ -1,0 +1,202 @@
+"""A test of the tests: a policy engine with one fault must fail the agreement check on worlds fixed in advance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from random import Random
+from typing import Any
+
+import pytest
+from sqlalchemy import Select, false, select
+from sqlalchemy.orm import Session
+
+from core.db import Database
+from core.tables import Ace, AclNode, Principal
+from policies import chains, decide, directory, epoch, nodes, scope
+from policies.chains import EntryView, NodeView
+from policies.subject import Subject
+from tests.factories.agreement import check, differences
+from tests.factories.random_world import random_world
+from tests.factories.world import WDoc, WEntry, WNode, World, WUser, build
+
+SEEDS = range(8)
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def _no_deny_inheritance(patch: pytest.MonkeyPatch) -> None:
+    judge = decide.judge
+
+    def mutant(chain: Sequence[NodeView], entries: Mapping[int, Sequence[EntryView]], subject: Subject) -> Any:
+        nearest = {
+            node.id: [e for e in entries.get(node.id, ()) if e.effect == "allow" or node is chain[0]] for node in chain
+        }
+        return judge(chain, nearest, subject)
+
+    patch.setattr(decide, "judge", mutant)
+
+
+def _no_deny_inheritance_in_the_scope(patch: pytest.MonkeyPatch) -> None:
+    reach = scope._reach
+
+    def mutant(name: str, base: Select[int], *, through_breaks: bool) -> Any:
+        return base.cte(name) if name.startswith("deny") else reach(name, base, through_breaks=through_breaks)
+
+    patch.setattr(scope, "_reach", mutant)
+
+
+def _expiry_ignored(patch: pytest.MonkeyPatch) -> None:
+    load = chains.load_entries
+
+    def mutant(session: Session, tenant: int, ids: Iterable[int], principals: Any, at: datetime) -> Any:
+        past = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
+        wanted = list(ids)
+        found = load(session, tenant, wanted, principals, at)
+        for node, entries in load(session, tenant, wanted, principals, past).items():
+            found.setdefault(node, []).extend(entries)
+        return found
+
+    patch.setattr(decide, "load_entries", mutant)
+
+
+def _closed_ignored_below_breaks(patch: pytest.MonkeyPatch) -> None:
+    judge = decide.judge
+
+    def mutant(chain: Sequence[NodeView], entries: Mapping[int, Sequence[EntryView]], subject: Subject) -> Any:
+        first_break = next((at for at, node in enumerate(chain) if node.mode == "break"), len(chain))
+        seen = [replace(node, closed=node.closed and at <= first_break) for at, node in enumerate(chain)]
+        return judge(seen, entries, subject)
+
+    patch.setattr(decide, "judge", mutant)
+
+
+def _closed_ignored_in_the_scope(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(scope, "_shut", lambda tenant: select(AclNode.id).where(false()))
+
+
+def _union_with_the_apps_sources(patch: pytest.MonkeyPatch) -> None:
+    original = decide.decide
+
+    def mutant(session: Session, subject: Subject, documents: Iterable[int]) -> dict[int, decide.Verdict]:
+        found = original(session, subject, documents)
+        granted = subject.app is not None and subject.app.sources is not None
+        return {
+            id_: replace(one, allowed=True) if granted and one.reason == "no_entry" else one
+            for id_, one in found.items()
+        }
+
+    patch.setattr(decide, "decide", mutant)
+
+
+def _apps_sources_ignored(patch: pytest.MonkeyPatch) -> None:
+    gate = decide._gate
+
+    def mutant(subject: Subject, at: datetime, **source: Any) -> str | None:
+        return gate(replace(subject, app=None), at, **source)
+
+    patch.setattr(decide, "_gate", mutant)
+
+
+def _unresolved_deny_ignored(patch: pytest.MonkeyPatch) -> None:
+    load = chains.load_entries
+
+    def mutant(*arguments: Any) -> Any:
+        found = load(*arguments)
+        return {node: [e for e in entries if not e.unresolved] for node, entries in found.items()}
+
+    patch.setattr(decide, "load_entries", mutant)
+
+
+def _unresolved_deny_ignored_in_the_scope(patch: pytest.MonkeyPatch) -> None:
+    entries = scope._entries
+
+    def mutant(subject: Subject, effect: str, origin: str, at: datetime) -> Any:
+        known = select(Principal.id).where(Principal.subject_id.is_not(None) | (Principal.kind == "everyone"))
+        return entries(subject, effect, origin, at).where(Ace.principal_id.in_(known))
+
+    patch.setattr(scope, "_entries", mutant)
+
+
+def _narrow_is_only_a_break(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(scope, "_narrowed_out", lambda tenant, own: select(AclNode.id).where(false()).cte("narrowed_out"))
+
+
+def _admin_stops_at_breaks(patch: pytest.MonkeyPatch) -> None:
+    reach = scope._reach
+
+    def mutant(name: str, base: Select[int], *, through_breaks: bool) -> Any:
+        return reach(name, base, through_breaks=through_breaks and name == "shut")
+
+    patch.setattr(scope, "_reach", mutant)
+
+
+MUTANTS: list[Plant] = [
+    _no_deny_inheritance,
+    _no_deny_inheritance_in_the_scope,
+    _expiry_ignored,
+    _closed_ignored_below_breaks,
+    _closed_ignored_in_the_scope,
+    _union_with_the_apps_sources,
+    _apps_sources_ignored,
+    _unresolved_deny_ignored,
+    _unresolved_deny_ignored_in_the_scope,
+    _narrow_is_only_a_break,
+    _admin_stops_at_breaks,
+]
+
+
+def _worlds() -> list[World]:
+    """A few random worlds, and one made to hold what is rare in them."""
+    rare = World(
+        users={"ana": WUser(), "bob": WUser()},
+        groups={},
+        nodes={
+            "root": WNode("s", entries=(WEntry("everyone"), WEntry("user:bob", "deny"))),
+            "shut": WNode("s", parent="root", closed=True),
+            "below": WNode("s", parent="shut", mode="break", entries=(WEntry("everyone"),)),
+            "plain": WNode("s", parent="root", admin=(WEntry("user:ana"),)),
+            "break": WNode("s", parent="plain", mode="break"),
+            "ghost": WNode("s", parent="root", entries=(WEntry("group:ghost", "deny"),)),
+            "late": WNode("s", mode="break", entries=(WEntry("user:ana", end=-60),)),
+        },
+        documents={key: WDoc(key) for key in ("root", "below", "plain", "break", "ghost", "late")},
+    )
+    return [rare, *(random_world(Random(seed)) for seed in SEEDS)]
+
+
+def _differ(db: Database) -> bool:
+    return any(check(db, world) for world in _worlds())
+
+
+def test_the_engine_itself_passes(sqlite_db: Database) -> None:
+    assert [line for world in _worlds() for line in check(sqlite_db, world)] == []
+
+
+@pytest.mark.parametrize("plant", MUTANTS, ids=lambda plant: plant.__name__.strip("_"))
+def test_a_planted_fault_is_found(sqlite_db: Database, monkeypatch: pytest.MonkeyPatch, plant: Plant) -> None:
+    plant(monkeypatch)
+    assert _differ(sqlite_db)
+
+
+@pytest.mark.parametrize("faulty", [False, True])
+def test_a_change_that_forgets_the_epoch_is_found(
+    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch, faulty: bool
+) -> None:
+    before = World(
+        users={"ana": WUser(groups=("staff",))},
+        groups={"staff": ()},
+        nodes={"root": WNode("s", entries=(WEntry("group:staff"),))},
+        documents={"note": WDoc("root")},
+    )
+    with sqlite_db.write() as session:
+        built = build(session, before)
+    cache = scope.ScopeCache()
+    assert differences(sqlite_db, before, built, cache) == []
+    if faulty:
+        for module in (directory, nodes, epoch):
+            monkeypatch.setattr(module, "bump", epoch.current)
+    with sqlite_db.write() as session:
+        directory.set_containers(session, built.tenant, "user:ana", [])
+    after = replace(before, users={"ana": WUser()})
+    assert bool(differences(sqlite_db, after, built, cache)) is faulty
