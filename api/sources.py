@@ -122,7 +122,7 @@ def settle_root(session: Session, row: Source) -> AclNode | None:
         root = put_container(session, tenant, row.id, key="", parent=None, title=row.key, spec=spec)
         release(session, [root])
     if row.access_synced_at is None:
-        row.access_synced_at = db_now()  # type: ignore[assignment]
+        row.access_synced_at = db_now()
     return root
 
 

@@ -68,10 +68,14 @@ def show_answer(out: Console, told: dict[str, Any]) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    out.print(Padding(Text(told["answer"]), (0, 0, 0, 2)))
+    out.print(Padding(Text(told["answer"]), (0, 0, 0, 2), expand=False))
     for one in told["citations"]:
         place = f", page {one['page']}" if one.get("page") else ""
-        out.print(Padding(Text(f"[{one['number']}] {one['title']}{place}  {one['uri']}", style="cyan"), (0, 0, 0, 2)))
+        out.print(
+            Padding(
+                Text(f"[{one['number']}] {one['title']}{place}  {one['uri']}", style="cyan"), (0, 0, 0, 2), expand=False
+            )
+        )
     model = told.get("model") or "no model"
     cited, read = len(told["citations"]), len(told.get("passages") or ())
     out.print(Text(f"  {model}, {cited} cited of {read} passages, {told['took_ms']:.0f} ms", style="dim"))

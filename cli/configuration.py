@@ -21,7 +21,20 @@ def read_settings(**options: Any) -> Settings:
     Raises:
         SettingError: a value is wrong, a name unknown, or a file cannot be read.
     """
-    stated = {name: value for name, value in options.items() if value is not None}
+    return _read({name: value for name, value in options.items() if value is not None})
+
+
+def embedded_settings(data_dir: Path) -> Settings:
+    """The settings of an installation of its own in that folder, whatever servers are configured.
+
+    Raises:
+        SettingError: as `read_settings`.
+    """
+    servers = ("database_url", "index_url", "broker_url", "url", "key")
+    return _read({**dict.fromkeys(servers), "data_dir": data_dir, "tenant": "default"})
+
+
+def _read(stated: dict[str, Any]) -> Settings:
     try:
         return Settings(**stated)
     except ValidationError as error:

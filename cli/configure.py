@@ -35,7 +35,7 @@ def plan(context: Context, path: PATH, prune: PRUNE = False) -> None:
     with opened(context) as store, store.db.read() as session:
         differences = declare.plan(session, store.tenant, declared, prune)
     _left_out(context, path)
-    context.emit(_as_data(differences, applied=False), lambda out: _show(out, differences))
+    context.emit(_as_data(differences, applied=False), lambda out: _show(out, differences, applied=False))
 
 
 def apply(
@@ -59,7 +59,7 @@ def apply(
             done = declare.apply(session, store.tenant, declared, prune, audit=store.runtime.audit)
             if not yes and _deletions(done) - _deletions(planned):
                 raise ConflictError("more would be deleted now than was shown; look at `ambit plan --prune` again")
-    context.emit(_as_data(done, applied=True), lambda out: _show(out, done))
+    context.emit(_as_data(done, applied=True), lambda out: _show(out, done, applied=True))
     if any(one.kind == "Source" and one.action in ("create", "change") for one in done):
         context.note("Sources changed: `ambit sync` brings their documents and access up to date.")
 
@@ -77,7 +77,7 @@ def _confirm(context: Context, planned: Sequence[Difference]) -> None:
     if context.json or not sys.stdin.isatty():
         names = ", ".join(f"{kind}/{key}" for kind, key in sorted(_deletions(planned)))
         raise ConflictError(f"this would delete {names}; say --yes if that is meant")
-    _show(context.out, planned)
+    _show(context.out, planned, applied=False)
     typer.confirm("Apply this?", abort=True)
 
 
@@ -95,7 +95,7 @@ def _as_data(differences: Sequence[Difference], *, applied: bool) -> dict[str, A
     return {"applied": applied, "counts": counts, "differences": [one.as_dict() for one in differences]}
 
 
-def _show(out: Console, differences: Sequence[Difference]) -> None:
+def _show(out: Console, differences: Sequence[Difference], *, applied: bool) -> None:
     from rich.text import Text
 
     for one in differences:
@@ -107,7 +107,8 @@ def _show(out: Console, differences: Sequence[Difference]) -> None:
             before = "" if one.action == "create" else f"{_plain(field.before)} → "
             out.print(Text(f"    {field.field}: {before}{_plain(field.after)}"))
     counts = _as_data(differences, applied=False)["counts"]
-    told = ", ".join(f"{counts[name]} to {name}" for name in ("create", "change", "delete"))
+    words = ("created", "changed", "deleted") if applied else ("to create", "to change", "to delete")
+    told = ", ".join(f"{counts[name]} {word}" for name, word in zip(_SIGNS, words, strict=True))
     out.print(f"{told}; {counts['unchanged']} unchanged", markup=False)
 
 

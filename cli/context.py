@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, NoReturn, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, NoReturn, ParamSpec, TextIO
 
 import typer
 
@@ -63,14 +63,14 @@ class Context:
         """Where people read results."""
         from rich.console import Console
 
-        return Console(quiet=self.json, highlight=False)
+        return Console(quiet=self.json, highlight=False, soft_wrap=True, width=_width(sys.stdout))
 
     @cached_property
     def err(self) -> Console:
         """Where progress and remarks go."""
         from rich.console import Console
 
-        return Console(stderr=True, quiet=self.json, highlight=False)
+        return Console(stderr=True, quiet=self.json, highlight=False, soft_wrap=True)
 
     def emit(self, data: Any, show: Callable[[Console], None]) -> None:
         """The command's result: `data` as JSON with `--json`, else what `show` prints."""
@@ -96,13 +96,18 @@ def command(group: typer.Typer, name: str, **options: Any) -> Callable[[Callable
             context = Context(
                 json=json_ or given.json, data_dir=data_dir or given.data_dir, tenant=tenant or given.tenant
             )
-            _guarded(context, lambda: function(context, **arguments))  # type: ignore[call-arg]
+            guarded(context, lambda: function(context, **arguments))  # type: ignore[call-arg]
 
         run.__signature__ = _signature(function)  # type: ignore[attr-defined]
         group.command(name, **options)(run)
         return function
 
     return register
+
+
+def _width(stream: TextIO) -> int | None:
+    """A pipe has no width, and a table must not be folded for a terminal that is not there."""
+    return None if stream.isatty() or "COLUMNS" in os.environ else 200
 
 
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -121,7 +126,12 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
     return inspect.Signature([*named, *added])
 
 
-def _guarded(context: Context, work: Callable[[], None]) -> None:
+def guarded(context: Context, work: Callable[[], None]) -> None:
+    """Does `work`; whatever goes wrong ends the command with a message and a status.
+
+    Raises:
+        Exit: it went wrong, or `work` chose a status itself.
+    """
     try:
         work()
     except AmbitError as error:

@@ -29,7 +29,7 @@ def list_(context: Context) -> None:
     def show(_: object) -> None:
         table = Table("source", "connector", "state", "folder", "schedule", box=None)
         for one in data:
-            schedule = one["schedule"]["content"] or "by hand"
+            schedule = one["schedule"].get("content", "by hand")
             table.add_row(one["id"], one["connector"], one["state"], one["base"], schedule)
         context.out.print(table)
 

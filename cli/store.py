@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from api.runtime import Runtime
     from cli.context import Context
     from core.db import Database
+    from core.settings import Settings
     from core.tables import Document, Source
 
 
@@ -43,6 +44,7 @@ def opened(context: Context) -> Iterator[Store]:
     from policies.directory import tenant_id
 
     settings = context.settings
+    log_little(settings)
     if current(settings.sql_url) != head():
         raise NotFoundError(
             f"{settings.data_dir} holds no installation of this version; run `ambit init`, which also brings an "
@@ -55,6 +57,14 @@ def opened(context: Context) -> Iterator[Store]:
         yield Store(runtime, tenant)
     finally:
         runtime.close()
+
+
+def log_little(settings: Settings) -> None:
+    """A command reports what it did itself; its log says more only where somebody asked for it."""
+    from core.telemetry import configure_logging
+
+    asked = "log_level" in settings.model_fields_set
+    configure_logging(settings if asked else settings.model_copy(update={"log_level": "error"}))
 
 
 def find_source(session: Session, tenant: int, key: str) -> Source:

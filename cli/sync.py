@@ -52,9 +52,19 @@ def sync(
 
 
 def _names(store: Store, asked: Sequence[str]) -> list[str]:
+    if not asked:
+        return all_names(store)
     with store.db.read() as session:
-        if asked:
-            return [find_source(session, store.tenant, one).key for one in dict.fromkeys(asked)]
+        return [find_source(session, store.tenant, one).key for one in dict.fromkeys(asked)]
+
+
+def all_names(store: Store) -> list[str]:
+    """Every source that can be synced.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    with store.db.read() as session:
         known = [one.key for one in all_sources(session, store.tenant) if one.connector != "push"]
     if not known:
         raise NotFoundError("there is no source to sync; register one with `ambit apply`")

@@ -84,3 +84,16 @@ def rank(classification: str, ordered: Sequence[str]) -> int:
 def highest(values: Iterable[str], ordered: Sequence[str]) -> str:
     """The strictest of some classifications; the default for none."""
     return max(values, key=lambda one: rank(one, ordered), default=DEFAULT_CLASSIFICATION)
+
+
+def stricter(old: Mapping[str, str], new: Mapping[str, str], inherited: str, ordered: Sequence[str]) -> dict[str, str]:
+    """The stricter of two classifications, if it must be stated; an unknown one is the strictest."""
+    high = max((labels.get(CLASSIFICATION, inherited) for labels in (old, new)), key=lambda one: rank(one, ordered))
+    unstated = CLASSIFICATION not in new and rank(high, ordered) == rank(inherited, ordered)
+    return {} if unstated else {CLASSIFICATION: high}
+
+
+def inherited_at(session: Session, tenant: int, parent: int | None) -> str:
+    """The classification that holds at a parent; the default above a root."""
+    above = {} if parent is None else effective(session, tenant, [parent])
+    return above[parent][CLASSIFICATION] if parent in above else DEFAULT_CLASSIFICATION

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from core.errors import NotFoundError
 from core.tables import Ace, AclNode, Label, Principal, Tenant
 from policies.epoch import bump, remember
-from policies.labels import CLASSIFICATION, rank
+from policies.labels import DEFAULT_CLASSIFICATION, inherited_at, stricter
 from policies.model import CLOSED, EVERYONE, AccessSpec, Entry
 from policies.principals import intern
 
@@ -39,9 +39,14 @@ def dump(spec: AccessSpec) -> dict[str, Any]:
         "labels": dict(sorted(spec.labels.items())),
         "entries": [
             [e.principal, e.effect, _stamp(e.not_before), _stamp(e.expires_at), e.app]
-            for e in sorted(spec.entries, key=lambda e: (e.principal, e.effect, str(e.not_before), str(e.expires_at)))
+            for e in sorted(spec.entries, key=_order)
         ],
     }
+
+
+def _order(entry: Entry) -> tuple[str, ...]:
+    """Tells any two entries apart, so that equal access has one name in every process."""
+    return (entry.principal, entry.effect, str(entry.not_before), str(entry.expires_at), entry.app or "")
 
 
 def load(body: Mapping[str, Any]) -> AccessSpec:
@@ -52,10 +57,18 @@ def load(body: Mapping[str, Any]) -> AccessSpec:
     return AccessSpec(mode=body["mode"], closed=body["closed"], labels=body["labels"], entries=entries)
 
 
-def interim(old: AccessSpec, new: AccessSpec, classifications: Sequence[str], *, root: bool = False) -> AccessSpec:
+def interim(
+    old: AccessSpec,
+    new: AccessSpec,
+    classifications: Sequence[str],
+    *,
+    root: bool = False,
+    inherited: str = DEFAULT_CLASSIFICATION,
+) -> AccessSpec:
     """Access that refuses everyone whom `old` or `new` would refuse, and is `new` where that only narrows.
 
-    At a `root` every mode means the same, since nothing above it could narrow.
+    At a `root` every mode means the same, since nothing above it could narrow. `inherited` is the classification
+    that holds where the place states none.
     """
     if new.closed:
         return new
@@ -64,7 +77,7 @@ def interim(old: AccessSpec, new: AccessSpec, classifications: Sequence[str], *,
     allows = {e for e in new.entries if e.effect == "allow"}
     before = {e for e in old.entries if e.effect == "allow"}
     denies = {e for e in (*old.entries, *new.entries) if e.effect == "deny"}
-    labels = {**new.labels, **_higher(old.labels, new.labels, classifications)}
+    labels = {**new.labels, **stricter(old.labels, new.labels, inherited, classifications)}
     if old.mode == new.mode or root:
         return AccessSpec(mode=new.mode, entries=frozenset(_both(allows, before) | denies), labels=labels)
     if old.mode == "inherit":
@@ -94,7 +107,13 @@ def put_container(
         return _make(session, tenant.id, source, key=key, parent=parent, title=title, spec=spec)
     wanted = digest(spec)
     if node.access_hash != wanted or node.parent_id != parent:
-        held = interim(stated(session, node), spec, tenant.classifications, root=parent is None)
+        held = interim(
+            stated(session, node),
+            spec,
+            tenant.classifications,
+            root=parent is None,
+            inherited=inherited_at(session, tenant.id, parent),
+        )
         if node.parent_id != parent:
             held, spec = _moved(session, node, parent, held, spec)
         state(session, node, held)
@@ -220,7 +239,7 @@ def _align_entries(session: Session, node: AclNode, entries: frozenset[Entry], o
     for key, row in present.items():
         if key not in wanted:
             row.epoch_to = bump(session, node.tenant_id)
-    for principal, effect, start, end, app in wanted - set(present):
+    for principal, effect, start, end, app in sorted(wanted - set(present), key=str):
         session.add(
             Ace(
                 tenant_id=node.tenant_id,
@@ -259,14 +278,6 @@ def _labels(session: Session, node: int, origin: str) -> Sequence[Label]:
     return session.scalars(
         select(Label).where(Label.node_id == node, Label.origin == origin, Label.epoch_to.is_(None))
     ).all()
-
-
-def _higher(old: Mapping[str, str], new: Mapping[str, str], ordered: Sequence[str]) -> dict[str, str]:
-    """The stricter of two classifications; an unknown one is the strictest."""
-    stated_ = [labels[CLASSIFICATION] for labels in (old, new) if CLASSIFICATION in labels]
-    if not stated_:
-        return {}
-    return {CLASSIFICATION: max(stated_, key=lambda one: rank(one, ordered))}
 
 
 def _names(session: Session, ids: Sequence[int]) -> dict[int, str]:

@@ -44,6 +44,7 @@ def make_app(settings: Settings, *, prefix: str = "") -> Celery:
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
+        worker_enable_remote_control=False,
         broker_connection_retry_on_startup=True,
         broker_transport_options=_transport(settings),
         task_default_queue=prefix + QUEUES["sweep"],

@@ -78,8 +78,15 @@ def worker_app(settings: Settings, *, prefix: str = "") -> Celery:
     """The Celery app with its tasks."""
     app = make_app(settings, prefix=prefix)
     worker = Worker(settings, app)
-    app.task(name="ambit.step")(worker.step)
-    app.task(name="ambit.sweep")(worker.sweep)
+
+    def step(stage: str) -> None:
+        worker.step(stage)
+
+    def sweep() -> None:
+        worker.sweep()
+
+    app.task(name="ambit.step")(step)
+    app.task(name="ambit.sweep")(sweep)
     worker_process_shutdown.connect(worker.close, weak=False)
     return app
 

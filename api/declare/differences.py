@@ -15,7 +15,7 @@ from api.declare.shapes import KINDS, Declared
 
 Action = Literal["create", "change", "delete", "unchanged"]
 HIDDEN = "(hidden)"
-_SECRET_NAME = re.compile(r"key|token|passw|secret|credential|auth", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"api_?key|access_?key|token|passw|secret|credential|authorization", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*@")
 
 
@@ -94,10 +94,7 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[FieldChange
 
 
 def shown(value: Any, name: str = "") -> Any:
-    """A value as it may be printed: what may be a secret is hidden, the name of a stored secret is not.
-
-    A name that sounds like a secret hides a text alone: `key: id` names a column, and there it is hidden too.
-    """
+    """A value as it may be printed: what may be a secret is hidden, the name of a stored secret is not."""
     if isinstance(value, dict):
         if set(value) == {"secret"}:
             return value

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
-from api.declare.shapes import ADMIN_APP, KINDS, ScheduleBody
+from api.declare.shapes import ADMIN_APP, KINDS
 from core.tables import App, ConfigObject, Group, Membership, Principal, Source, User
 
 Bodies = dict[tuple[str, str], dict[str, Any]]
@@ -53,7 +53,7 @@ def source_body(source: Source) -> dict[str, Any]:
         "config": source.config,
         "access": source.access,
         "max_access_age": source.max_access_age_s,
-        "schedule": ScheduleBody.model_validate(source.schedule).model_dump(mode="json"),
+        "schedule": {name: cron for name, cron in source.schedule.items() if cron is not None},
         "base": source.base,
     }
 

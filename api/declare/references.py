@@ -7,6 +7,7 @@ from pathlib import Path
 
 from api.declare.present import Bodies
 from api.declare.shapes import Declared
+from api.sources import PUSH
 from core.errors import InvalidError
 from core.secrets import secret_names
 from gateway.config import DEFAULT_ROUTE, EXTRACTIVE
@@ -45,6 +46,9 @@ def check_source(one: Declared) -> None:
         InvalidError: no such connector, or the configuration does not fit it.
     """
     name, config = one.body["connector"], one.body["config"]
+    if name == PUSH and one.body["max_access_age"] is not None:
+        told = "a push source has no sync that could renew its access; leave it out"
+        raise InvalidError(f"{one.where}: 'max_access_age': {told}", errors=[{"field": "max_access_age"}])
     try:
         if secret_names(config):
             # The values are not known here, and a connector may look at them; its shape is checked alone.

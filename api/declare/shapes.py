@@ -9,7 +9,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_serializer,
+)
 
 from core.errors import InvalidError
 from core.ids import KEY_PATTERN, is_key
@@ -144,6 +153,10 @@ class SourceBody(_Shape):
     access: Annotated[dict[str, JsonValue], BeforeValidator(_access)] = {}
     max_access_age: Annotated[int, BeforeValidator(duration_s)] | None = None
     schedule: ScheduleBody = Field(default_factory=ScheduleBody)
+
+    @field_serializer("schedule")
+    def _given(self, value: ScheduleBody) -> dict[str, str]:
+        return value.model_dump(exclude_none=True)
 
 
 class AppBody(_Shape):

@@ -1,4 +1,4 @@
-"""Registers and deletes sources."""
+"""Writes and deletes declared sources, by the rules that hold for those registered over the API."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.errors import NotFoundError
-from core.tables import Document, Run, Source
-from ingest.deletion import delete_documents
-from ingest.runs import OPEN_RUN, cancel
+from api import sources
+from core.tables import Source
 from policies.epoch import bump, remember
 
 
@@ -21,16 +19,18 @@ def put_source(session: Session, tenant: int, key: str, body: Mapping[str, Any])
         "connector": body["connector"],
         "config": dict(body["config"]),
         "access": dict(body["access"]),
-        "schedule": {name: cron for name, cron in body["schedule"].items() if cron is not None},
+        "schedule": dict(body["schedule"]),
         "max_access_age_s": body["max_access_age"],
         "base": body["base"],
     }
-    source = _find(session, tenant, key)
+    source = session.scalars(select(Source).where(Source.tenant_id == tenant, Source.key == key)).one_or_none()
     if source is None:
-        session.add(Source(tenant_id=tenant, key=key, epoch_from=bump(session, tenant), **wanted))
+        source = Source(tenant_id=tenant, key=key, epoch_from=bump(session, tenant), **wanted)
+        session.add(source)
     else:
         _change(session, source, wanted)
     session.flush()
+    sources.settle_root(session, source)
 
 
 def delete_source(session: Session, tenant: int, key: str) -> None:
@@ -39,27 +39,13 @@ def delete_source(session: Session, tenant: int, key: str) -> None:
     Raises:
         NotFoundError: there is no such source.
     """
-    source = _find(session, tenant, key)
-    if source is None or source.state == "deleted":
-        raise NotFoundError(f"there is no source {key!r}")
-    for run in session.scalars(select(Run).where(Run.source_id == source.id, Run.state.in_(OPEN_RUN))):
-        cancel(session, run)
-    documents = session.scalars(
-        select(Document.id).where(Document.source_id == source.id, Document.state != "deleted")
-    ).all()
-    delete_documents(session, tenant, documents)
-    remember(session, tenant, "source", source, gates(source))
-    source.state = "deleted"
+    sources.delete(session, sources.find(session, tenant, key))
     session.flush()
 
 
-def gates(source: Source) -> dict[str, Any]:
-    """What of a source decides who reads it."""
-    return {"state": source.state, "max_access_age_s": source.max_access_age_s}
-
-
 def _change(session: Session, source: Source, wanted: dict[str, Any]) -> None:
-    before = gates(source)
+    """A source that points elsewhere is listed from the start: its cursor speaks of another place."""
+    before = sources.decisive(source)
     elsewhere = any(getattr(source, name) != wanted[name] for name in ("connector", "config", "base"))
     if source.state == "deleted":
         source.state, source.access_synced_at, source.content_synced_at = "active", None, None
@@ -68,9 +54,5 @@ def _change(session: Session, source: Source, wanted: dict[str, Any]) -> None:
         source.cursor = None
     for name, value in wanted.items():
         setattr(source, name, value)
-    if gates(source) != before:
+    if sources.decisive(source) != before:
         remember(session, source.tenant_id, "source", source, before)
-
-
-def _find(session: Session, tenant: int, key: str) -> Source | None:
-    return session.scalars(select(Source).where(Source.tenant_id == tenant, Source.key == key)).one_or_none()

@@ -11,6 +11,9 @@ from ingest.model import Element, ItemError
 from ingest.parsing.clean import block, cell, inline, prose
 from ingest.parsing.limits import Limits
 
+MAX_ELEMENTS = 500_000
+"""Most elements of a document; each takes a hundred bytes however short it is."""
+
 
 @dataclass(slots=True)
 class Draft:
@@ -85,6 +88,9 @@ class Draft:
 
     def _add(self, element: Element) -> None:
         self.count(len(element.text))
+        if len(self.elements) >= MAX_ELEMENTS:
+            detail = f"'{self.name}' has more than {MAX_ELEMENTS} paragraphs."
+            raise ItemError("expansion_too_large", detail)
         self.elements.append(element)
 
 

@@ -1,6 +1,6 @@
 """Markdown by a line scanner of our own: it keeps the source's text, and a tree is not needed for sections.
 
-A CommonMark parser (markdown-it-py) was the alternative; it costs ten times as long and gives back rendered
+A CommonMark parser (markdown-it-py) was the alternative; it gives back rendered
 inline text, while readers of a citation look for what the file says.
 """
 

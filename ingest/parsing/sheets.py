@@ -1,6 +1,6 @@
 """Excel files by openpyxl in its streaming mode, CSV by the standard library: a sheet is a page and a table.
 
-`unstructured.partition_xlsx` loads sheets through pandas, which takes ten times the memory and turns 1 into 1.0.
+`unstructured.partition_xlsx` loads whole sheets through pandas and turns 1 into 1.0.
 """
 
 from __future__ import annotations

@@ -171,11 +171,17 @@ def _allowed(units: Sequence[Unit], start: int, stop: int, size: int) -> bool:
 def _without_crumbs(units: Sequence[Unit], found: list[Span], size: int) -> list[Span]:
     """Lets go of kept spans that a changed stretch beside them takes in without an additional chunk."""
     kept: list[Span] = []
+    grown = 0
     for index, span in enumerate(found):
         left = found[index - 1][1] if index else 0
         right = found[index + 1][0] if index + 1 < len(found) else len(units)
-        joins = _joins(units, (left, span[0]), span, size) or _joins(units, (span[1], right), span, size)
-        if not joins:
+        if index and left != span[0] and grown == left:
+            kept.append(span)
+        elif _joins(units, (left, span[0]), span, size):
+            grown = -1
+        elif _joins(units, (span[1], right), span, size):
+            grown = span[1]
+        else:
             kept.append(span)
     return kept
 

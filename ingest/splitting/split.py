@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from embed.encoders.base import Tokenizer
 from ingest.model import ChunkDraft, ElementKind, Parsed
 from ingest.splitting.packing import pack, render
-from ingest.splitting.units import Unit, build_units, weight_of
+from ingest.splitting.units import Unit, build_units, count, weight_of
 
 SEPARATOR = " > "
 
@@ -49,7 +49,7 @@ def _fitted(runs: Iterable[list[Unit]], tokenizer: Tokenizer, size: int) -> list
     done: list[Fitted] = []
     while todo:
         rendered = [render(run) for run in todo]
-        counts = tokenizer.count([text for text, _ in rendered])
+        counts = count(tokenizer, [text for text, _ in rendered])
         todo_next: list[list[Unit]] = []
         passed: list[Fitted | None] = []
         for run, (text, path), tokens in zip(todo, rendered, counts, strict=True):
@@ -82,7 +82,7 @@ def _contexts(
     """The context of each path, counted in one call; the few that are too long are shortened one by one."""
     known = list(paths)
     texts = [_joined(_parts(title, path)) for path in known]
-    counts = tokenizer.count(texts) if texts else []
+    counts = count(tokenizer, texts)
     return {
         path: text if weight_of(text, tokens) <= size else _shortened(_parts(title, path), tokenizer, size)
         for path, text, tokens in zip(known, texts, counts, strict=True)

@@ -15,6 +15,10 @@ LONGEST_TOKEN = 20
 """Characters that count as one token at least: a word unknown to the tokenizer is one token of any length."""
 INSIDE_SENTENCE, INSIDE_PARAGRAPH, AT_LINE = 0.12, 0.04, 0.02
 """Cost of a cut there, in chunks; between paragraphs it is 0. Small, so that few chunks come before fine cuts."""
+BATCH = 4096
+"""Texts that are counted in one call."""
+BLOCK = 20_000
+"""Characters of an overlong sentence whose tokens are looked at together."""
 _PAGED = ("presentation", "spreadsheet")
 
 
@@ -100,12 +104,12 @@ class Outline:
 def build_units(parsed: Parsed, tokenizer: Tokenizer, size: int) -> list[Unit]:
     """The document's units, each of at most `size` in weight, with the header of its table."""
     units = list(_rough_units(parsed))
-    _weigh(units, tokenizer)
+    _weigh(units, tokenizer, size)
     tables = _long_tables(parsed, tokenizer, size)
     fine: list[Unit] = []
     for unit in units:
         fine.extend(_refined(unit, tokenizer, size, tables))
-    _weigh([unit for unit in fine if unit.weight == 0], tokenizer)
+    _weigh([unit for unit in fine if unit.weight == 0], tokenizer, size)
     _sum_headings(fine, tokenizer)
     return fine
 
@@ -151,10 +155,23 @@ def _whole(element: Element) -> str:
     return f"{element.header}\n{element.text}" if element.header else element.text
 
 
-def _weigh(units: Sequence[Unit], tokenizer: Tokenizer) -> None:
-    """Counts all units in one call."""
-    for unit, tokens in zip(units, tokenizer.count([unit.text for unit in units]) if units else (), strict=True):
+def _weigh(units: Sequence[Unit], tokenizer: Tokenizer, size: int) -> None:
+    """Counts all units, but those whose characters alone are too many: they are cut before they are counted."""
+    short: list[Unit] = []
+    for unit in units:
+        unit.weight = weight_of(unit.text, 0)
+        if unit.weight <= size:
+            short.append(unit)
+    for unit, tokens in zip(short, count(tokenizer, [unit.text for unit in short]), strict=True):
         unit.weight = weight_of(unit.text, tokens)
+
+
+def count(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
+    """Tokens of each text, in few calls: an encoding takes a hundred times the memory of its text."""
+    counts: list[int] = []
+    for start in range(0, len(texts), BATCH):
+        counts.extend(tokenizer.count(texts[start : start + BATCH]))
+    return counts
 
 
 def weight_of(text: str, tokens: int) -> int:
@@ -165,7 +182,7 @@ def weight_of(text: str, tokens: int) -> int:
 def _long_tables(parsed: Parsed, tokenizer: Tokenizer, size: int) -> dict[str, Table]:
     """A table by its header, for headers that leave rows at least half of a chunk."""
     headers = list({e.header for e in parsed.elements if e.kind == "table" and e.header})
-    counts = tokenizer.count(headers) if headers else []
+    counts = count(tokenizer, headers)
     weights = {header: weight_of(header, tokens) for header, tokens in zip(headers, counts, strict=True)}
     return {header: Table(header, weight) for header, weight in weights.items() if weight * 2 <= size}
 
@@ -189,7 +206,7 @@ def _rows(unit: Unit, tokenizer: Tokenizer, size: int, tables: dict[str, Table])
     rows = [Unit(line, unit.section, "table", "\n", 0.0, table) for line in lines if line]
     if rows:
         rows[0].glue = unit.glue
-    _weigh(rows, tokenizer)
+    _weigh(rows, tokenizer, size)
     room = size - (table.weight if table else 0)
     for row in rows:
         if row.weight <= room:
@@ -201,7 +218,7 @@ def _rows(unit: Unit, tokenizer: Tokenizer, size: int, tables: dict[str, Table])
 def _cut(unit: Unit, tokenizer: Tokenizer, size: int) -> Iterator[Unit]:
     """Pieces of a little less than `size` tokens: a piece may count more by itself than within the whole."""
     aim = max(size * 9 // 10, 1)
-    spans = token_spans(unit.text, tokenizer.offsets(unit.text), aim, aim * LONGEST_TOKEN)
+    spans = list(_token_spans(unit.text, tokenizer, aim))
     before = 0
     for number, (start, end) in enumerate(spans):
         text = unit.text[start:end]
@@ -213,10 +230,24 @@ def _cut(unit: Unit, tokenizer: Tokenizer, size: int) -> Iterator[Unit]:
             before = start + len(stripped)
 
 
+def _token_spans(text: str, tokenizer: Tokenizer, size: int) -> Iterator[tuple[int, int]]:
+    """Pieces of `size` tokens, block by block; blocks end at a space where there is one."""
+    begin = 0
+    while begin < len(text):
+        end = begin + BLOCK
+        if end < len(text):
+            space = text.rfind(" ", begin + BLOCK // 2, end)
+            end = space + 1 if space > 0 else end
+        block = text[begin:end]
+        for start, stop in token_spans(block, tokenizer.offsets(block), size, size * LONGEST_TOKEN):
+            yield begin + start, begin + stop
+        begin = end
+
+
 def _sum_headings(units: Sequence[Unit], tokenizer: Tokenizer) -> None:
     """Gives each section the tokens of its headings, counted in one call."""
     headings = list({text for unit in units for text in unit.section.path})
-    counts = dict(zip(headings, tokenizer.count(headings), strict=True)) if headings else {}
+    counts = dict(zip(headings, count(tokenizer, headings), strict=True))
     filled: dict[int, Section] = {}
     for unit in units:
         index = unit.section.index

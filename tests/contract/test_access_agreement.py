@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from policies import decide, scope, subject
 from policies.explain import Explanation, explain
 from tests.factories import oracle
 from tests.factories.agreement import PointsOf, callers, check, differences, found
-from tests.factories.cases import Case, guide_examples, load_cases
+from tests.factories.cases import FOLDER, GUIDE, Case, guide_examples, load_cases
 from tests.factories.random_world import FEATURES, features, random_world
 from tests.factories.world import Built, World, build
 
@@ -223,3 +224,17 @@ def test_a_scope_from_the_cache_agrees_too(worlds: Database, seed: int) -> None:
 
 def test_check_finds_nothing_in_the_worlds_that_the_mutants_are_given(worlds: Database) -> None:
     assert [line for seed in range(8) for line in check(worlds, random_world(Random(seed)))] == []
+
+
+def test_every_reading_has_its_row_in_the_guide_and_every_row_its_case() -> None:
+    rows = dict(re.findall(r"\[([^\]]+)\]\(\.\./tests/cases/policies/(\w+)\.yaml\)", GUIDE.read_text()))
+    read = {case.name for case in CASES if case.reading}
+    assert rows.keys() == read
+    for name, file in rows.items():
+        assert f"- name: {name}\n" in (FOLDER / f"{file}.yaml").read_text()
+
+
+def test_the_guide_names_every_reason_of_a_verdict() -> None:
+    documented = set(re.findall(r"`(\w+)`", GUIDE.read_text().split("The reasons:")[1]))
+    stated = set(re.findall(r"\w+", (decide.Verdict.__doc__ or "").split("one of: ")[1]))
+    assert documented == stated

@@ -225,7 +225,7 @@ def _sector(numbers: Sequence[int]) -> bytes:
     return struct.pack("<128I", *numbers, *[0xFFFFFFFF] * (128 - len(numbers)))
 
 
-def _ole_entry(name: str, kind: int, child: int, start: int, size: int, right: int = 0xFFFFFFFF) -> bytes:
+def _ole_entry(name: str, kind: int, child: int, start: int, size: int, *, right: int = 0xFFFFFFFF) -> bytes:
     encoded = name.encode("utf-16-le")
     fields = struct.pack("<HBBIII", len(encoded) + 2, kind, 1, 0xFFFFFFFF, right, child)
     return encoded.ljust(64, b"\0") + fields + bytes(36) + struct.pack("<IQ", start, size)

@@ -76,6 +76,12 @@ def test_text_that_outgrows_its_file_is_refused() -> None:
     )
 
 
+def test_a_file_of_nothing_but_tags_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.parsing.draft.MAX_ELEMENTS", 100)
+    assert code_of("tags.html", b"<p>x" * 101) == "expansion_too_large"
+    assert len(parse(Content(name="tags.html", body=b"<p>x" * 100), SMALL).elements) == 100
+
+
 def test_sparse_sheets_do_not_fill_up() -> None:
     body = files.make_xlsx({"s": [["a", "b"], ["c", "d"]]})
     sheet = (

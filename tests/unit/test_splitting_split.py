@@ -272,3 +272,11 @@ def test_headings_longer_than_a_chunk_are_text() -> None:
     long = " ".join(sentence(random.Random(7)) for _ in range(30))
     chunks = chunks_of(document(heading(long), text("End.")))
     assert " ".join(chunk.text for chunk in chunks).split() == [*long.split(), "End."]
+
+
+def test_a_sentence_of_many_blocks_keeps_its_words() -> None:
+    words = random.Random(8).choices(WORDS, k=20_000)
+    chunks = chunks_of(document(text(" ".join(words))))
+    assert words_of(chunks) == words
+    assert max(chunk.tokens for chunk in chunks) <= 200
+    assert sum(chunk.tokens for chunk in chunks) / len(chunks) > 160
