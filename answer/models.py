@@ -22,10 +22,10 @@ def load_config(db: Database, tenant: int) -> GatewayConfig:
         rows = session.scalars(
             select(ConfigObject).where(ConfigObject.tenant_id == tenant, ConfigObject.kind.in_(["Model", "Route"]))
         ).all()
-    return GatewayConfig(
-        models={row.key: parse_model(row.key, row.body) for row in rows if row.kind == "Model"},
-        routes={row.key: parse_route(row.key, row.body) for row in rows if row.kind == "Route"},
-    )
+        return GatewayConfig(
+            models={row.key: parse_model(row.key, row.body) for row in rows if row.kind == "Model"},
+            routes={row.key: parse_route(row.key, row.body) for row in rows if row.kind == "Route"},
+        )
 
 
 def make_gateway(

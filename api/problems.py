@@ -9,7 +9,8 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from api.errors import BodyTooLargeError, MalformedError, MethodNotAllowedError
@@ -20,6 +21,7 @@ from core.telemetry import logger
 MEDIA_TYPE = "application/problem+json"
 OPENAI_PATHS = ("/v1/chat/completions", "/v1/models")
 _LONGEST_FIELD = 200
+_DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
 _OPENAI_TYPES: Mapping[int, str] = {
     401: "authentication_error",
     403: "permission_error",
@@ -30,7 +32,7 @@ _OPENAI_TYPES: Mapping[int, str] = {
 
 def install(app: FastAPI) -> None:
     """Makes every error of the app a problem document."""
-    for kind in (AmbitError, HTTPException, RequestValidationError, SQLAlchemyError):
+    for kind in (AmbitError, HTTPException, RequestValidationError, *_DATABASE_AWAY):
         app.add_exception_handler(kind, _handle)
 
 
@@ -76,7 +78,7 @@ def designed(error: Exception) -> AmbitError:
         return _invalid(error.errors())
     if isinstance(error, HTTPException):
         return _of_http(error)
-    if isinstance(error, SQLAlchemyError):
+    if isinstance(error, _DATABASE_AWAY):
         return UnavailableError("the database does not answer")
     return AmbitError("unexpected")
 

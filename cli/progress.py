@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from core.errors import UnavailableError
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -59,8 +61,22 @@ def counted(session: Session, runs: Sequence[int]) -> Counts:
     )
 
 
-def follow(context: Context, store: Store, runs: Sequence[int], *, title: str = "Syncing") -> None:
-    """Shows a bar until no run goes on; returns when each has ended, is held or is paused."""
+def follow(
+    context: Context,
+    store: Store,
+    runs: Sequence[int],
+    *,
+    title: str = "Syncing",
+    worked_on: Callable[[], bool] = lambda: True,
+) -> None:
+    """Shows a bar until no run goes on; returns when each has ended, is held or is paused.
+
+    Args:
+        worked_on: whether somebody still does the work.
+
+    Raises:
+        UnavailableError: nobody does.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
@@ -76,4 +92,8 @@ def follow(context: Context, store: Store, runs: Sequence[int], *, title: str = 
             progress.update(bar, total=now.total or None, completed=now.done, told=now.told)
             if not now.going_on:
                 return
+            if not worked_on():
+                raise UnavailableError(
+                    "the server that did the work has ended; run this again, what is done stays done"
+                )
             time.sleep(LOOK_S)

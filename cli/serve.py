@@ -38,25 +38,28 @@ def serve(
     """Run the API, and without a broker the worker, in this process."""
     from api.keys import bootstrap
     from api.runtime import Runtime
-    from cli.serving import announced, found
-    from core.errors import ConflictError
+    from cli.serving import announced
     from core.telemetry import configure_logging
 
     settings = context.settings
     configure_logging(settings)
     _end_on_signals()
-    running = found(settings.data_dir)
-    if running is not None and settings.embedded_index:
-        raise ConflictError(f"`ambit serve` already runs on {settings.data_dir} at {running.url} (pid {running.pid})")
+    work = settings.broker_url is None and not api_only
+    if api_only and settings.broker_url is None and settings.embedded_index:
+        raise SettingError(
+            "--api-only needs work to be done elsewhere, and no other process can write an embedded index: "
+            "set index_url (AMBIT_INDEX_URL), or leave --api-only out"
+        )
     runtime = Runtime(settings)
-    with contextlib.closing(runtime), _listening(host or settings.host, _port(port, settings.port)) as listener:
-        tenant = runtime.prepare()
+    with contextlib.ExitStack() as stack:
+        stack.callback(runtime.close)
+        listener = stack.enter_context(_listening(host or settings.host, _port(port, settings.port)))
+        tenant, url = runtime.prepare(), _url(listener)
+        serving = stack.enter_context(announced(settings.data_dir, url, works=work, alone=settings.embedded_index))
         with runtime.db.write() as session:
             key = bootstrap(session, runtime)
-        url = _url(listener)
-        with announced(settings.data_dir, url) as serving:
-            _greet(context, url, key)
-            _run(runtime, tenant, listener, token=serving.token, work=not api_only and settings.broker_url is None)
+        _greet(context, url, key)
+        _run(runtime, tenant, listener, token=serving.token, work=work)
 
 
 def _end_on_signals() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.context import FAILED, OK, PARTIAL, Context, command
 from cli.progress import follow
+from cli.serving import found
 from cli.store import Store, all_sources, find_source, opened
 from core.errors import InvalidError, NotFoundError
 
@@ -43,11 +45,11 @@ def sync(
         if dry_run:
             _dry_run(context, store, names)
             return
-        with _working(context, store):
-            status = _round(context, store, names)
+        with _working(context, store) as worked_on:
+            status = _round(context, store, names, worked_on)
             while watch:
                 time.sleep(every)
-                _round(context, store, names)
+                _round(context, store, names, worked_on)
     raise typer.Exit(status)
 
 
@@ -72,18 +74,16 @@ def all_names(store: Store) -> list[str]:
 
 
 @contextlib.contextmanager
-def _working(context: Context, store: Store) -> Iterator[None]:
-    """Work is done by the server that holds this folder, or by workers at the broker, else by threads here."""
-    from cli.serving import found
-
+def _working(context: Context, store: Store) -> Iterator[Callable[[], bool]]:
+    """Work is done by workers at the broker, or by the server of this folder, else by threads here."""
     settings, pipeline = context.settings, store.runtime.pipeline
     if settings.broker_url is not None:
         from workers.tasks import waker
 
         pipeline.wake = waker(settings)
-        yield
-    elif found(settings.data_dir) is not None:
-        yield
+        yield lambda: True
+    elif _served(settings.data_dir):
+        yield lambda: _served(settings.data_dir)
     else:
         from ingest.runner import Runner
 
@@ -91,10 +91,15 @@ def _working(context: Context, store: Store) -> Iterator[None]:
         runner = Runner(pipeline)
         runner.start()
         try:
-            yield
-        finally:
+            yield lambda: True
             _let_purge(store)
+        finally:
             runner.stop()
+
+
+def _served(data_dir: Path) -> bool:
+    serving = found(data_dir)
+    return serving is not None and serving.works
 
 
 def _let_purge(store: Store, timeout_s: float = 20.0) -> None:
@@ -109,12 +114,12 @@ def _let_purge(store: Store, timeout_s: float = 20.0) -> None:
         time.sleep(0.05)
 
 
-def _round(context: Context, store: Store, names: Sequence[str]) -> int:
+def _round(context: Context, store: Store, names: Sequence[str], worked_on: Callable[[], bool]) -> int:
     """One sync of each source, from start to end; returns the exit status."""
     from cli.report import report, show
 
     runs = start(store, names)
-    follow(context, store, runs)
+    follow(context, store, runs, worked_on=worked_on)
     with store.db.read() as session:
         reports = report(session, runs)
     context.emit({"runs": [one.as_dict() for one in reports]}, lambda out: show(out, reports))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from core.db import insert_new
 from core.errors import AmbitError, LeaseLostError
 from core.ids import point_id
 from core.jobs import Claim, renew, settle
@@ -46,6 +46,8 @@ def encode_items(pipeline: Pipeline, claims: Sequence[Claim]) -> None:
         _encode(pipeline, claims)
     except LeaseLostError:
         logger().info("item.lost", stage="encode")
+        for one in claims if len(claims) > 1 else ():
+            encode_items(pipeline, [one])
     except AmbitError as error:
         _each_failed(pipeline, claims, error)
     except Exception as error:  # noqa: BLE001 - the edge of a stage: whatever went wrong is these items' alone
@@ -125,9 +127,25 @@ def _index(pipeline: Pipeline, generation: LiveGeneration, works: Sequence[_Work
         for chunk, (dense, sparse) in zip(chunks, vectors, strict=True)
     ]
     pipeline.stack.index.upsert(generation.collection, points)
+    try:
+        with pipeline.db.write() as session:
+            renew(session, Item, [work.held for work in works], lease_s=pipeline.settings.lease_s)
+            _record(session, generation.id, [chunk.id for chunk in chunks])
+    except LeaseLostError:
+        _regret(pipeline, generation.id, names)
+        raise
+
+
+def _regret(pipeline: Pipeline, generation: int, names: Mapping[int, str]) -> None:
+    """Points just written for chunks that were removed meanwhile are garbage."""
     with pipeline.db.write() as session:
-        renew(session, Item, [work.held for work in works], lease_s=pipeline.settings.lease_s)
-        _record(session, generation.id, [chunk.id for chunk in chunks])
+        kept = set(session.scalars(select(Chunk.id).where(Chunk.id.in_(list(names)))))
+        rows = [
+            {"generation_id": generation, "point_id": point, "state": "pending"}
+            for chunk, point in names.items()
+            if chunk not in kept
+        ]
+        insert_new(session, PointGarbage, rows)
 
 
 def _payload(work: _Work, chunk: int) -> Payload:
@@ -161,9 +179,8 @@ def _reclaim(session: Session, generation: int, points: Sequence[str]) -> None:
 
 
 def _record(session: Session, generation: int, chunks: Sequence[int]) -> None:
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     rows = [{"generation_id": generation, "chunk_id": one} for one in chunks]
-    session.execute(insert(ChunkPoint).on_conflict_do_nothing(), rows)
+    insert_new(session, ChunkPoint, rows)
 
 
 def _refresh_kept(pipeline: Pipeline, generation: LiveGeneration, work: _Work) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from core.db import insert_new
 from core.tables import DocumentVersion, Facet
 
 
@@ -30,9 +30,8 @@ def facet_ids(session: Session, version: DocumentVersion, *, make: bool = True) 
     found = _load(session, version.tenant_id, wanted)
     missing = [pair for pair in wanted if pair not in found]
     if missing and make:
-        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
         rows = [{"tenant_id": version.tenant_id, "name": name, "value": value} for name, value in missing]
-        session.execute(insert(Facet).on_conflict_do_nothing(), rows)
+        insert_new(session, Facet, rows)
         found |= _load(session, version.tenant_id, missing)
     return tuple(sorted(found.values()))
 

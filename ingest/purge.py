@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from core.db import insert_new
 from core.ids import point_id
 from core.tables import Chunk, ChunkPoint, DocumentVersion, Generation, PointGarbage, VersionChunk
 from ingest.batches import batched
@@ -50,7 +50,6 @@ def _discard(session: Session, chunks: Sequence[Chunk]) -> None:
     if not chunks:
         return
     by_id = {chunk.id: chunk for chunk in chunks}
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     generations = session.scalars(select(Generation.id)).all()
     rows = [
         {
@@ -61,8 +60,7 @@ def _discard(session: Session, chunks: Sequence[Chunk]) -> None:
         for generation in generations
         for chunk in chunks
     ]
-    if rows:
-        session.execute(insert(PointGarbage).on_conflict_do_nothing(), rows)
+    insert_new(session, PointGarbage, rows)
     session.execute(delete(ChunkPoint).where(ChunkPoint.chunk_id.in_(list(by_id))))
     session.execute(delete(Chunk).where(Chunk.id.in_(list(by_id))))
 

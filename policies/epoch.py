@@ -29,15 +29,24 @@ def bump(session: Session, tenant: int) -> int:
             .values(epoch=PolicyEpoch.epoch + 1)
             .returning(PolicyEpoch.epoch)
         )
-        session.info[key] = (session.get_transaction(), session.execute(statement).scalar_one())
+        epoch_now = session.execute(statement).scalar_one()
+        session.info[key] = (session.get_nested_transaction() or session.get_transaction(), epoch_now)
     epoch: int = session.info[key][1]
     return epoch
 
 
 def bumped(session: Session, tenant: int) -> bool:
-    """Whether this transaction has raised the epoch, so that what it reads is not committed yet."""
+    """Whether this transaction has raised the epoch, so that what it reads is not committed yet.
+
+    A raise within a savepoint counts there alone: it is gone when the savepoint is rolled back.
+    """
     held = session.info.get(("ambit_epoch", tenant))
-    return held is not None and held[0] is session.get_transaction()
+    at = session.get_nested_transaction() or session.get_transaction()
+    while held is not None and at is not None:
+        if held[0] is at:
+            return True
+        at = at.parent
+    return False
 
 
 def remember(session: Session, tenant: int, kind: str, row: Any, state: dict[str, Any]) -> None:

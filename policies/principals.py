@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
+from core.db import insert_new
 from core.tables import App, Group, Membership, Principal, User
 from policies.model import EVERYONE, check_principal
 
@@ -31,9 +31,8 @@ def intern(session: Session, tenant: int, names: Iterable[str]) -> dict[str, int
     found = _load(session, tenant, set(wanted.values()))
     missing = sorted(set(wanted.values()) - set(found))
     if missing:
-        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
         rows = [{"tenant_id": tenant, "kind": kind, "key": key} for kind, key in missing]
-        session.execute(insert(Principal).on_conflict_do_nothing(), rows)
+        insert_new(session, Principal, rows)
         found |= _load(session, tenant, set(missing))
         for kind, key in missing:
             resolve(session, tenant, kind, key)

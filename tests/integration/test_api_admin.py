@@ -44,9 +44,10 @@ def test_a_folder_from_registration_to_deletion(ambit: Installation, tmp_path: P
 
 
 def test_failed_items_are_told_and_retried(ambit: Installation, tmp_path: Path) -> None:
-    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.7 broken")
-    (tmp_path / "fine.md").write_text("Fine.")
-    body = {"id": "files", "connector": "folder", "config": {"path": str(tmp_path)}}
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "broken.pdf").write_bytes(b"%PDF-1.7 broken")
+    (tmp_path / "files" / "fine.md").write_text("Fine.")
+    body = {"id": "files", "connector": "folder", "config": {"path": str(tmp_path / "files")}}
     ambit.admin("POST", "/v1/sources", json=body)
     run = ambit.admin("POST", "/v1/sources/files/sync").json()["id"]
     drain(ambit.runtime.pipeline)

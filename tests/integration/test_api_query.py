@@ -162,11 +162,11 @@ def test_queries_are_recorded(filled: Installation) -> None:
     filled.chat("/v1/query", "ana", {"query": "kanarienvogel hotel"})
     with filled.runtime.db.read() as session:
         rows = session.scalars(select(AuditEntry).where(AuditEntry.kind.in_(["query", "answer"]))).all()
-    assert [(row.kind, row.actor, row.body["app"]) for row in rows] == [
-        ("query", "user:ana", "chat"),
-        ("answer", "user:ana", "chat"),
-    ]
-    assert "kanarienvogel" not in str([row.body for row in rows])
+        assert [(row.kind, row.actor, row.body["app"]) for row in rows] == [
+            ("query", "user:ana", "chat"),
+            ("answer", "user:ana", "chat"),
+        ]
+        assert "kanarienvogel" not in str([row.body for row in rows])
 
 
 def _declare(ambit: Installation, url: str) -> None:

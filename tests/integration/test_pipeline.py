@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from core.tables import Document, Run
-from embed.index.base import IndexUnavailableError
+from embed.index.base import IndexUnavailableError, Point
+from ingest.deletion import delete_documents
 from ingest.model import SourceError
 from ingest.runs import approve, retry
 from ingest.stages import STAGES
@@ -260,3 +261,23 @@ def test_an_index_that_is_away_for_a_while_costs_only_time(place: Installation, 
     place.drain()
     assert place.run(run).state == "succeeded"
     assert texts(place, "ana", "duck") == ["The duck swims."]
+
+
+def test_a_document_deleted_while_it_is_encoded_leaves_nothing_behind(place: Installation, folder: Path) -> None:
+    (folder / "a.txt").write_text("The duck swims.")
+    (folder / "b.txt").write_text("The heron waits.")
+    upsert = place.runtime.stack.index.upsert
+
+    def delete_meanwhile(collection: str, points: Sequence[Point]) -> None:
+        place.runtime.stack.index.upsert = upsert  # type: ignore[method-assign]
+        with place.db.write() as session:
+            gone = session.scalars(select(Document).where(Document.external_id == "a.txt")).one()
+            delete_documents(session, place.tenant, [gone.id])
+        while STAGES["purge"](place.runtime.pipeline):
+            continue
+        upsert(collection, points)
+
+    place.runtime.stack.index.upsert = delete_meanwhile  # type: ignore[method-assign]
+    place.sync()
+    assert place.documents() == {"b.txt": "The heron waits."}
+    place.check_consistent()

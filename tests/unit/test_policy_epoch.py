@@ -164,6 +164,22 @@ def test_what_is_rolled_back_leaves_the_epoch(sqlite_db: Database) -> None:
     assert _epoch(sqlite_db, built) == before
 
 
+def test_a_savepoint_that_is_rolled_back_takes_only_its_own_raise_along(sqlite_db: Database) -> None:
+    built = _built(sqlite_db)
+    before = _epoch(sqlite_db, built)
+    with sqlite_db.write() as session:
+        savepoint = session.begin_nested()
+        directory.put_user(session, built.tenant, "dan")
+        savepoint.rollback()
+        directory.put_user(session, built.tenant, "eve")
+    assert _epoch(sqlite_db, built) == before + 1
+    with sqlite_db.write() as session:
+        directory.put_user(session, built.tenant, "fay")
+        with session.begin_nested():
+            directory.put_user(session, built.tenant, "gil")
+    assert _epoch(sqlite_db, built) == before + 2
+
+
 def test_two_transactions_of_one_session_raise_it_twice(sqlite_db: Database) -> None:
     built = _built(sqlite_db)
     before = _epoch(sqlite_db, built)
