@@ -26,7 +26,7 @@ help: ## List the commands
 		printf '  make %-10s %s\n' "$$name" "$$what"; done
 
 demo: $(VENV)/.stamp-run ## Ingest a small company and ask it questions as different people; needs no network
-	@$(BIN)/python -m cli.demo
+	@AMBIT_ENCODER_CACHE="$${AMBIT_ENCODER_CACHE:-$(CURDIR)/$(VENV)/encoders}" $(BIN)/python -m cli.demo
 
 serve: $(VENV)/.stamp-run ## Run the API and the worker in one process
 	@$(BIN)/ambit serve

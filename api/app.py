@@ -10,11 +10,25 @@ from api import problems
 from api.context import Context
 from api.metrics import Metrics
 from api.middleware import Edge
-from api.routes import access, apps, chat, documents, groups, health, keys, query, retrieve, runs, sources, users
+from api.routes import (
+    access,
+    access_readers,
+    apps,
+    chat,
+    documents,
+    groups,
+    health,
+    keys,
+    query,
+    retrieve,
+    runs,
+    sources,
+    users,
+)
 from api.runtime import Runtime
 from api.schemas.base import Problem
 
-_ROUTERS = (retrieve, query, chat, sources, runs, documents, keys, users, groups, apps, access, health)
+_ROUTERS = (retrieve, query, chat, sources, runs, documents, keys, users, groups, apps, access, access_readers, health)
 
 
 def create_app(

@@ -7,8 +7,11 @@ from typing import Annotated
 
 from fastapi import Header, Response
 from pydantic import BaseModel
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from api.errors import PreconditionFailedError
+from core.tables import Tenant
 
 IfMatch = Annotated[str | None, Header(description="ETag of the state that the change was made from.")]
 
@@ -21,6 +24,13 @@ def etag(view: BaseModel) -> str:
 def tagged(response: Response, view: BaseModel) -> None:
     """Gives the response the ETag of what it shows."""
     response.headers["ETag"] = etag(view)
+
+
+def lock(session: Session, tenant: int) -> None:
+    """Makes changes of a tenant's objects wait for one another, so that what was checked still holds when it is
+    written.
+    """
+    session.execute(select(Tenant.id).where(Tenant.id == tenant).with_for_update(key_share=True))
 
 
 def check(view: BaseModel | None, if_match: str | None) -> None:

@@ -177,6 +177,8 @@ def person_in(session: Session, cred: Credential, name: str) -> Caller:
 
 
 def _subject(session: Session, cred: Credential, name: str) -> Subject | None:
+    if not name.isprintable():
+        return None
     try:
         return resolve_subject(session, Caller(tenant=cred.tenant, user=name, app=cred.app))
     except InvalidError:

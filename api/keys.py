@@ -86,7 +86,7 @@ def bootstrap(session: Session, runtime: Runtime) -> str | None:
     The app acts for nobody: an admin is not a reader.
     """
     tenant = put_tenant(session, runtime.settings.tenant).id
-    session.execute(select(Tenant.id).where(Tenant.id == tenant).with_for_update())
+    session.execute(select(Tenant.id).where(Tenant.id == tenant).with_for_update(key_share=True))
     if session.scalars(select(ApiKey.id).where(ApiKey.tenant_id == tenant).limit(1)).first() is not None:
         return None
     put_app(session, tenant, ADMIN_APP, acts_for=[])

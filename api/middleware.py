@@ -45,6 +45,7 @@ class Edge:
     async def _serve(self, scope: Scope, receive: Receive, sending: _Sending) -> None:
         request = Request(scope)
         try:
+            _check_address(scope)
             self._check_length(request.headers)
             await self._app(scope, _Counted(receive, self._max_body), sending)
         except Exception as error:  # noqa: BLE001 - the edge: whatever went wrong is told without its text
@@ -88,6 +89,12 @@ class _Counted:
         if self._seen > self._limit:
             raise _too_large(self._limit)
         return dict(message)
+
+
+def _check_address(scope: Scope) -> None:
+    """Refuses what no name can hold and some databases choke on."""
+    if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
+        raise HTTPException(400)
 
 
 def _too_large(limit: int) -> HTTPException:

@@ -81,7 +81,7 @@ def _source(session: Session, cred: Credential, key: str) -> Source:
         raise ConflictError(f"source {key!r} is synced from {source.connector!r}; documents are pushed to push sources")
     if source.state != "active":
         raise ConflictError(f"source {key!r} is {source.state}")
-    return session.scalars(select(Source).where(Source.id == source.id).with_for_update()).one()
+    return session.scalars(select(Source).where(Source.id == source.id).with_for_update(key_share=True)).one()
 
 
 def _target(session: Session, source: Source, body: PushBody) -> AclNode:

@@ -19,8 +19,9 @@ from ingest.model import ConnectorContext
 from ingest.runs import OPEN_RUN, cancel
 from ingest.sources import root_access
 from policies.decide import source_gates
-from policies.epoch import bump, remember
+from policies.epoch import bump, remember, source_state
 from policies.nodes import digest, put_container, release
+from policies.rules_places import ruled
 from policies.scope import readable_nodes
 from policies.subject import Subject
 
@@ -105,7 +106,7 @@ def delete(session: Session, row: Source) -> int:
 
 def decisive(row: Source) -> dict[str, Any]:
     """What of a source goes into decisions."""
-    return {"state": row.state, "max_access_age_s": row.max_access_age_s}
+    return source_state(row)
 
 
 def settle_root(session: Session, row: Source) -> AclNode | None:
@@ -131,7 +132,7 @@ def readable_documents(subject: Subject, session: Session) -> Select[Any]:
     at = now(session)
     gates = source_gates(session, subject, at=at)
     open_sources = sorted(id_ for id_, shut in gates.items() if shut is None)
-    nodes = readable_nodes(subject, at)
+    nodes = readable_nodes(subject, at, ruled(session, subject, at))
     return select(Document).where(
         Document.tenant_id == subject.tenant,
         Document.state == "live",

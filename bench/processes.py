@@ -47,7 +47,7 @@ def side(module: str, *arguments: str) -> dict[str, Any]:
 
 
 class _Watch:
-    """Looks at a process tree ten times a second."""
+    """Looks at a process tree twice a second."""
 
     def __init__(self, pid: int) -> None:
         self.peak_mb = 0.0
@@ -61,7 +61,7 @@ class _Watch:
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._over.wait(0.1):
+        while not self._over.wait(0.5):
             self.peak_mb = max(self.peak_mb, _tree_mb(self._pid))
 
 

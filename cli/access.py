@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import access_readers, access_review, access_simulate
 from cli.context import Context, command
 from cli.store import Store, find_document, opened
 
@@ -24,6 +25,8 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Ask who may read what, and why.", no_args_is_help=True)
     command(group, "check")(check)
     command(group, "explain")(explain)
+    for part in (access_readers, access_simulate, access_review):
+        part.register(group)
     app.add_typer(group, name="access")
 
 
@@ -58,7 +61,7 @@ def explain(context: Context, user: USER, document: DOCUMENT) -> None:
         subject, found = _both(session, store, user, document, "access.explain")
         told: dict[str, Any] = why(session, subject, found.id).as_dict()
         told["document"], told["external_id"] = found.public_id, found.external_id
-    context.emit(told, lambda out: _show(out, told))
+    context.emit(told, lambda out: show_explanation(out, told))
 
 
 def _both(session: Any, store: Store, user: str, document: str, why: str) -> tuple[Subject, Document]:
@@ -72,7 +75,8 @@ def _both(session: Any, store: Store, user: str, document: str, why: str) -> tup
     return subject, found
 
 
-def _show(out: Console, told: dict[str, Any]) -> None:
+def show_explanation(out: Console, told: dict[str, Any]) -> None:
+    """An explanation, for people."""
     from rich.text import Text
 
     colour = "green" if told["allowed"] else "red"

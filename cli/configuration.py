@@ -31,7 +31,11 @@ def embedded_settings(data_dir: Path) -> Settings:
         SettingError: as `read_settings`.
     """
     servers = ("database_url", "index_url", "broker_url", "url", "key")
-    return _read({**dict.fromkeys(servers), "data_dir": data_dir, "tenant": "default"})
+    settings = _read({**dict.fromkeys(servers), "data_dir": data_dir, "tenant": "default"})
+    if settings.encoder_cache is None and settings.encoder_backend == "auto":
+        # Exporting the model to the fastest backend takes longer than encoding a few documents with the plain one.
+        return settings.model_copy(update={"encoder_backend": "torch"})
+    return settings
 
 
 def _read(stated: dict[str, Any]) -> Settings:

@@ -28,14 +28,23 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(context: Context, path: PATH, prune: PRUNE = False) -> None:
-    """Show what `apply` would change; writes nothing."""
+    """Show what `apply` would change, and who would gain or lose which documents; writes nothing."""
     from api import declare
+    from cli.access_simulate import decisive, simulated
+    from cli.access_simulate import show as show_access
 
     declared = declare.load(path)
     with opened(context) as store, store.db.read() as session:
         differences = declare.plan(session, store.tenant, declared, prune)
+        access = simulated(session, store, declared, prune=prune) if decisive(differences) else None
     _left_out(context, path)
-    context.emit(_as_data(differences, applied=False), lambda out: _show(out, differences, applied=False))
+
+    def show(out: Console) -> None:
+        _show(out, differences, applied=False)
+        if access is not None:
+            show_access(out, access)
+
+    context.emit({**_as_data(differences, applied=False), "access": access}, show)
 
 
 def apply(

@@ -50,7 +50,7 @@ class _Demo:
         from cli.store import Store, log_little
         from ingest.runner import Runner
 
-        settings = embedded_settings(data_dir)
+        settings = embedded_settings(data_dir).model_copy(update={"encoder_backend": "torch"})  # no export for one use
         log_little(settings)
         runtime = Runtime(settings)
         try:
@@ -179,7 +179,7 @@ def _with_paths(store: Store, answer: dict[str, Any]) -> Told:
     names = {one["document_id"] for one in [*answer["citations"], *answer["passages"]]}
     with store.db.read() as session:
         rows = session.execute(select(Document.public_id, Document.external_id).where(Document.public_id.in_(names)))
-        paths = dict(rows.tuples().all())
+        paths = {public: external for public, external in rows}  # noqa: C416 - rows are not pairs to a type checker
     cited = tuple((paths[one["document_id"]], one["text"]) for one in answer["citations"])
     return Told(answer, cited, frozenset(paths[one["document_id"]] for one in answer["passages"]))
 

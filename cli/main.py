@@ -10,7 +10,7 @@ from cli.context import DATA_DIR, JSON, TENANT, given
 
 GROUPS = (
     "setup", "serve", "configure", "sync", "runs", "status", "ask", "access", "groups", "keys", "sources", "doctor",
-    "demo_command",
+    "demo_command", "evaluate",
 )  # fmt: skip
 
 app = typer.Typer(

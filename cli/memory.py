@@ -7,11 +7,11 @@ from typing import Self
 
 import psutil
 
-LOOK_S = 0.1
+LOOK_S = 0.25
 
 
 class PeakMemory:
-    """Looks every tenth of a second between `with` and the end of its block.
+    """Looks four times a second between `with` and the end of its block.
 
     Attributes:
         peak_mb: MiB resident, summed over the processes; pages that they share count for each.

@@ -13,7 +13,6 @@ import typer
 
 from cli.context import Context, command
 from core.errors import AmbitError, SettingError, UnavailableError
-from core.telemetry import logger
 
 if TYPE_CHECKING:
     from api.runtime import Runtime
@@ -155,6 +154,8 @@ class _Background:
             self._runner.stop()
 
     def _start(self) -> None:
+        from core.telemetry import logger  # slow to load, and `ambit --help` needs none of it
+
         while not self._stopping.is_set():
             try:
                 self._runtime.warm_up()
@@ -212,17 +213,11 @@ def worker(
             "broker_url is not set: looked for AMBIT_BROKER_URL in the environment and .env, and broker_url in "
             "ambit.toml; without a broker `ambit serve` does the work itself"
         )
-    from core.telemetry import configure_logging
     from workers.app import QUEUES as KNOWN
-    from workers.app import queue_names
-    from workers.tasks import worker_app
+    from workers.run import run_worker
 
     stages = list(KNOWN) if queues is None else [one.strip() for one in queues.split(",") if one.strip()]
     unknown = sorted(set(stages) - set(KNOWN))
     if unknown or not stages:
         raise SettingError(f"--queues: {(unknown or ['nothing'])[0]!r} is no stage; choose from {', '.join(KNOWN)}")
-    configure_logging(settings)
-    app = worker_app(settings)
-    arguments = ["worker", "--loglevel", settings.log_level, "--queues", ",".join(queue_names(app, stages))]
-    arguments += ["--concurrency", str(settings.worker_threads)] + (["--beat"] if beat else [])
-    app.worker_main(arguments)
+    run_worker(settings, stages=stages, beat=beat)

@@ -15,6 +15,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+def to_us(value: datetime) -> int:
+    """Whole microseconds since 1970."""
+    return (value - _EPOCH) // _MICROSECOND
+
+
+def from_us(value: int) -> datetime:
+    """The UTC time so many microseconds after 1970."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
 class Instant(TypeDecorator[datetime]):
     """An aware UTC `datetime`, stored as whole microseconds since 1970: equal and ordered alike in every database."""
 
@@ -27,11 +37,11 @@ class Instant(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError("an instant needs a time zone")
-        return (value - _EPOCH) // _MICROSECOND
+        return to_us(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
         """The stored microseconds as an aware UTC time."""
-        return None if value is None else _EPOCH + timedelta(microseconds=int(value))
+        return None if value is None else from_us(int(value))
 
 
 class db_now(FunctionElement[datetime]):  # noqa: N801 - reads as a SQL function

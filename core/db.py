@@ -61,7 +61,8 @@ def now(session: Session) -> datetime:
     return session.execute(select(db_now())).scalar_one()
 
 
-def _dumps(value: Any) -> str:
+def json_text(value: Any) -> str:
+    """JSON as it is stored: the same text for equal values."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
@@ -69,7 +70,7 @@ def _sqlite_engine(url: str) -> Engine:
     engine = create_engine(
         url,
         connect_args={"timeout": 60, "check_same_thread": False},
-        json_serializer=_dumps,
+        json_serializer=json_text,
         pool_size=16,
         max_overflow=48,
     )
@@ -79,7 +80,7 @@ def _sqlite_engine(url: str) -> Engine:
 
 
 def _server_engine(url: str) -> Engine:
-    return create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=24, json_serializer=_dumps)
+    return create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=24, json_serializer=json_text)
 
 
 def _reader_and_writer(engine: Engine, sqlite: bool) -> tuple[Engine, Engine]:

@@ -15,7 +15,7 @@ _POINTS = uuid.UUID("6f6a1f0e-6c1b-4f0e-9a51-0d7c3b7f2a11")
 
 def is_key(value: str) -> bool:
     """Whether `value` may name a declared object: `[a-z0-9._-]+`, at most 128 characters."""
-    return _KEY.match(value) is not None
+    return _KEY.fullmatch(value) is not None
 
 
 def public_id(prefix: str) -> str:

@@ -39,7 +39,12 @@ class Settings(BaseSettings):
     )
     tenant: str = Field("default", description="Key of the tenant that the command line acts in.")
     encoder: str = Field("all-MiniLM-L6-v2", description="Sentence-transformers model by name or path.")
-    encoder_backend: Literal["auto", "torch"] = Field("auto", description="What runs the encoder.")
+    encoder_backend: Literal["auto", "openvino", "torch"] = Field(
+        "auto", description="What runs the encoder; `auto`: the fastest that can, which is OpenVINO, else PyTorch."
+    )
+    encoder_cache: Path | None = Field(
+        None, description="Folder of models exported for OpenVINO; absent: `encoders` in `data_dir`."
+    )
     encoder_threads: int = Field(0, ge=0, description="Threads of the encoder; 0: one for each core.")
     chunk_tokens: int = Field(
         200, ge=32, le=8192, description="Most tokens of a chunk, counted by the encoder's tokenizer."
@@ -68,6 +73,11 @@ class Settings(BaseSettings):
     max_file_mb: int = Field(100, ge=1, description="Largest file in MiB that is fetched.")
     max_pages: int = Field(5000, ge=1, description="Most pages of one document that are parsed.")
     max_expansion: int = Field(200, ge=1, description="Most times its size that a compressed document may unpack to.")
+    outbound_allow: str = Field(
+        "",
+        description="Networks, addresses and host names, separated by commas, that connectors may reach over HTTP "
+        "although they are not public (`10.0.0.0/8, wiki.example.com`).",
+    )
     search_candidates: int = Field(100, ge=10, le=1000, description="Candidates each search leg contributes.")
     top_k_max: int = Field(100, ge=1, le=1000, description="Largest `top_k` a caller may ask for.")
     query_max_chars: int = Field(8000, ge=100, description="Longest query accepted, in characters.")
@@ -111,6 +121,11 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.data_dir / 'ambit.db'}"
+
+    @property
+    def outbound_allowed(self) -> tuple[str, ...]:
+        """The entries of `outbound_allow`."""
+        return tuple(one.strip() for one in self.outbound_allow.split(",") if one.strip())
 
     @property
     def embedded_index(self) -> bool:

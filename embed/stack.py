@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from functools import cached_property
 
+import numpy as np
+
 from core.db import Database
 from core.settings import Settings
 from embed.encoders.base import Encoder, Tokenizer, Vectors
 from embed.encoders.factory import make_encoder
 from embed.encoders.verify import verify
 from embed.generations import LiveGeneration, live_generation
-from embed.index.base import CollectionSpec, Filters, Hit, SearchRequest, SparseVector, VectorIndex
+from embed.index.base import CollectionSpec, Filters, Hit, PointRefusedError, SearchRequest, SparseVector, VectorIndex
 from embed.index.factory import make_index
 from embed.sparse import SparseEncoder, SparseParams
 from policies.scope import ReadScope
@@ -86,13 +88,16 @@ class VectorStack:
         """The best hits for `query` that `scope` and `filters` allow, best first; not yet re-checked.
 
         A query of stop words alone is searched by its dense vector.
+
+        Raises:
+            PointRefusedError: the encoder gave a vector that is not finite or of another dimension.
         """
         if scope.empty or limit < 1:
             return []
         live = self.generation()
         self._verify()
         request = SearchRequest(
-            dense=self.encoder.encode_query(query),
+            dense=_usable(self.encoder.encode_query(query), live.dimension),
             sparse=self._sparse_encoder(live).encode_query(query),
             limit=limit,
             candidates=self._settings.search_candidates,
@@ -129,3 +134,10 @@ class VectorStack:
             if live.id not in self._sparse:
                 self._sparse[live.id] = SparseEncoder(live.sparse)
             return self._sparse[live.id]
+
+
+def _usable(vector: Vectors, dimension: int) -> Vectors:
+    """The vector, unless a search with it would silently find by terms alone."""
+    if vector.shape != (dimension,) or not np.isfinite(vector).all():
+        raise PointRefusedError(f"the encoder gave a query vector that is not {dimension} finite numbers")
+    return vector

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from core.clock import db_now
 from core.tables import Document, DocumentVersion, Item
 from ingest.batches import batched
-from policies.epoch import bump, remember
+from policies.epoch import remember
 from policies.nodes import closed_node
 
 _BATCH = 1000
@@ -40,9 +40,27 @@ def delete_documents(session: Session, tenant: int, ids: Sequence[int]) -> None:
 
 def hold_documents(session: Session, tenant: int, ids: Sequence[int]) -> None:
     """Hides documents from answers without purging them, until somebody approves or a sync sees them again."""
+    _set_state(session, tenant, ids, "held")
+
+
+def show_documents(session: Session, tenant: int, ids: Sequence[int]) -> None:
+    """Shows held documents again."""
+    _set_state(session, tenant, ids, "live")
+
+
+def _set_state(session: Session, tenant: int, ids: Sequence[int], state: str) -> None:
     for part in batched(ids, _BATCH):
-        bump(session, tenant)
-        session.execute(update(Document).where(Document.id.in_(part)).values(state="held"))
+        for document in session.scalars(select(Document).where(Document.id.in_(part))):
+            remember(session, tenant, "document", document, placement(document))
+            document.state = state
+        session.flush()
+
+
+def revive(session: Session, document: Document) -> None:
+    """Makes a document live again that was held or deleted; its text is shown where it has a version."""
+    if document.state != "live":
+        remember(session, document.tenant_id, "document", document, placement(document))
+        document.state, document.deleted_at = "live", None
 
 
 def hide_behind_closed(session: Session, tenant: int, source: int, ids: Iterable[int]) -> None:

@@ -12,7 +12,7 @@ from core.ids import public_id
 from core.settings import Settings
 from core.tables import AclNode, Document, Item, Run, Source, Tenant
 from ingest.batches import batched
-from ingest.deletion import await_move, delete_documents, hold_documents, move
+from ingest.deletion import await_move, delete_documents, hold_documents, move, revive
 from ingest.model import (
     Change,
     Checkpoint,
@@ -25,6 +25,7 @@ from ingest.model import (
 )
 from ingest.refs import dump_ref
 from policies.directory import put_group, set_members
+from policies.epoch import remember, source_state
 from policies.nodes import digest, put_container, shared_node
 
 PAGE = 500
@@ -134,7 +135,7 @@ class Listing:
 
     def _place(self, document: Document, ref: ItemRef, target: AclNode) -> None:
         """The text stays, so its audience may change at once, either way."""
-        document.state = "live"
+        revive(self.session, document)
         if move(self.session, document, target.id) and document.version_id is not None:
             self.session.add(self._item(ref, document.id, "place", target.id))
 
@@ -145,10 +146,10 @@ class Listing:
             if document is None:
                 document = known[ref.id] = self._new_document(ref, targets[ref.id])
             elif document.version_id is None:
-                document.state, document.deleted_at = "live", None
+                revive(self.session, document)
                 move(self.session, document, targets[ref.id].id)
             else:
-                document.state = "live"
+                revive(self.session, document)
                 await_move(self.session, document, targets[ref.id].id)
             document.seen_run_id = self.run.id
         self.session.flush()
@@ -232,6 +233,7 @@ class Listing:
         self.run.state = "working"
         self.run.access_failed = not last.access_complete
         if last.access_complete:
+            remember(self.session, self.tenant.id, "source", self.source, source_state(self.source))
             self.source.access_synced_at = self.run.started_at
         if last.full:
             self._delete_unseen()

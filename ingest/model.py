@@ -219,12 +219,14 @@ class ConnectorContext:
         root_access: the registration's access, for a source that gives none at its root.
         max_bytes: largest object that may be fetched.
         secrets: the values of the secrets that the configuration names.
+        outbound: networks, addresses and hosts that may be reached over HTTP although they are not public.
     """
 
     base: Path
     root_access: AccessSpec
     max_bytes: int = 100 * 1024 * 1024
     secrets: Mapping[str, str] = field(default_factory=dict)
+    outbound: tuple[str, ...] = ()
 
 
 class Connector(Protocol):

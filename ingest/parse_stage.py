@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from core.errors import AmbitError, LeaseLostError
@@ -122,6 +122,13 @@ def _upload(session: Session, item: Item) -> Content | None:
     )
 
 
+def _drop_upload(session: Session, item: Item) -> None:
+    """Lets go of pushed content that nothing will ask for again."""
+    upload = item.payload["data"].get("upload")
+    if upload is not None:
+        session.execute(delete(Upload).where(Upload.id == upload))
+
+
 def name_content(content: Content, ref: ItemRef, chunk_tokens: int) -> str:
     """Names everything that decides the chunks of a document, so that equal names need no work."""
     digest = hashlib.blake2b(digest_size=16)
@@ -223,6 +230,7 @@ def _same(pipeline: Pipeline, held: Claim, ref: ItemRef) -> None:
     with pipeline.db.write() as session:
         item = session.get_one(Item, held.id)
         document = session.get_one(Document, item.document_id)
+        _drop_upload(session, item)
         document.source_version = ref.version
         moved = move(session, document, document.pending_node_id or item.payload["target"])
         settle(
@@ -251,6 +259,7 @@ def _empty(pipeline: Pipeline, held: Claim, error: EmptyError) -> None:
     with pipeline.db.write() as session:
         item = session.get_one(Item, held.id)
         settle(session, Item, held, state="skipped", lease_until=None, note=error.detail)
+        _drop_upload(session, item)
         document = session.get_one(Document, item.document_id)
         version = item.payload["version"]
         node = document.pending_node_id or document.node_id

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import case, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from core.clock import db_in, db_now
 from core.errors import ConflictError, NotFoundError
 from core.ids import public_id
 from core.tables import AclNode, Document, DocumentVersion, Item, Run, Source
-from ingest.deletion import delete_documents, hide_behind_closed
+from ingest.deletion import delete_documents, hide_behind_closed, show_documents
 from ingest.dispatch import OPEN, ready_runs
 from policies.nodes import release
 
@@ -75,9 +75,12 @@ def counts(session: Session, runs: Sequence[int]) -> dict[int, dict[str, int]]:
 def retry(session: Session, run: Run, *, item: str | None = None, code: str | None = None) -> int:
     """Puts failed items of a run back to work: all, one, or those with one error code. Returns how many.
 
-    Problems that a listing found are not work and stay: only the next sync can tell whether they are mended.
+    Problems that a listing found are not work and stay: only the next sync can tell whether they are mended. So do
+    items whose document has a later one: its content, or its audience, is newer than theirs.
     """
-    wanted = [Item.run_id == run.id, Item.state == "failed", Item.stage != "listed"]
+    later = aliased(Item)
+    overtaken = select(later.id).where(later.document_id == Item.document_id, later.id > Item.id).exists()
+    wanted = [Item.run_id == run.id, Item.state == "failed", Item.stage != "listed", ~overtaken]
     if item is not None:
         wanted.append(Item.public_id == item)
     if code is not None:
@@ -130,9 +133,8 @@ def cancel(session: Session, run: Run) -> None:
         .where(Item.run_id == run.id, Item.state.in_(OPEN))
         .values(state="skipped", note="cancelled", lease_token=Item.lease_token + 1)
     )
-    session.execute(
-        update(Document).where(Document.source_id == run.source_id, Document.state == "held").values(state="live")
-    )
+    held = select(Document.id).where(Document.source_id == run.source_id, Document.state == "held")
+    show_documents(session, run.tenant_id, session.scalars(held).all())
     session.execute(
         update(Run)
         .where(Run.id == run.id)

@@ -59,6 +59,7 @@ class OpenConnectors:
             root_access=root_access(source.access),
             max_bytes=self._settings.max_file_mb * 1024 * 1024,
             secrets=secrets,
+            outbound=self._settings.outbound_allowed,
         )
         try:
             return make(source.connector, source.config, context)

@@ -1,13 +1,14 @@
 """The decision itself: may this person, through this app, read these documents now?
 
 Deny by default; a deny wins at whatever level it stands. A node's chain runs from it up to the first node that does
-not inherit, whose own entries count, plus every admin's entry above that. docs/access.md tells it in full.
+not inherit, whose own entries count, plus every admin's entry above that. Rules are asked about the place's labels
+and source. docs/access.md tells it in full.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 from core.db import now
 from core.tables import Document, Source
 from policies.chains import EntryView, NodeView, load_chains, load_entries
+from policies.rules import Rule, Ruling, Rulings, load_rulings, no_rules
 from policies.subject import Subject
 
 _BATCH = 5000
@@ -25,8 +27,11 @@ _BATCH = 5000
 class Verdict:
     """Whether a place is readable, and what decided it.
 
-    `reason` is one of: allowed, no_entry, denied, deny_unresolved, access_unreadable, not_current, app_source,
-    access_stale, source_gone, nobody, unknown.
+    `entry` or `rule` decided it; `losing` are entries that were outweighed. `reported` are report-only rules each of
+    which, were it enforced, would alone turn this decision round.
+
+    `reason` is one of: allowed, permitted, no_entry, denied, deny_unresolved, forbidden, forbid_erred,
+    access_unreadable, not_current, app_source, access_stale, source_gone, nobody, unknown.
     """
 
     allowed: bool
@@ -34,6 +39,8 @@ class Verdict:
     entry: EntryView | None = None
     node: NodeView | None = None
     losing: tuple[EntryView, ...] = field(default=())
+    rule: Rule | None = None
+    reported: tuple[Rule, ...] = field(default=())
 
 
 NOBODY = Verdict(allowed=False, reason="nobody")
@@ -74,9 +81,22 @@ def _document(place: _Place | None, verdicts: Mapping[int, Verdict], gates: Mapp
     if closed is not None:
         return Verdict(allowed=False, reason=closed)
     verdict = verdicts.get(place.node, UNKNOWN)
-    if verdict.allowed and place.pending is not None:
-        return verdicts.get(place.pending, UNKNOWN)
-    return verdict
+    if place.pending is None:
+        return verdict
+    return _both(verdict, verdicts.get(place.pending, UNKNOWN))
+
+
+def _both(first: Verdict, other: Verdict) -> Verdict:
+    """The decision where both must allow; a report-only rule is told where it alone would turn that round."""
+    if first.allowed and not other.allowed:
+        return other
+    if other.allowed and not first.allowed:
+        return first
+    told = {one.id: one for one in (*first.reported, *other.reported)}
+    if not first.allowed:
+        both = {one.id for one in first.reported} & {one.id for one in other.reported}
+        told = {id_: one for id_, one in told.items() if id_ in both}
+    return replace(first, reported=tuple(told.values()))
 
 
 def _places(session: Session, tenant: int, documents: Sequence[int]) -> Iterable[_Place]:
@@ -121,19 +141,26 @@ def _gate(
 def decide_nodes(
     session: Session, subject: Subject, nodes: Iterable[int], *, at: datetime | None = None
 ) -> dict[int, Verdict]:
-    """Decides places by their entries alone, without the gates of their source."""
+    """Decides places by their entries and the rules, without the gates of their source."""
     wanted = sorted(set(nodes))
     if subject.nobody:
         return dict.fromkeys(wanted, NOBODY)
     chains = load_chains(session, wanted)
     on_chains = {node.id for chain in chains.values() for node in chain}
     principals = subject.principals | ({subject.app.principal} if subject.app else frozenset())
-    entries = load_entries(session, subject.tenant, on_chains, principals, at or now(session))
-    verdicts = {start: judge(chain, entries, subject) for start, chain in chains.items()}
+    at = at or now(session)
+    entries = load_entries(session, subject.tenant, on_chains, principals, at)
+    rulings = load_rulings(session, subject, chains, at)
+    verdicts = {start: judge(chain, entries, subject, rulings) for start, chain in chains.items()}
     return {one: verdicts.get(one, UNKNOWN) for one in wanted}
 
 
-def judge(chain: Sequence[NodeView], entries: Mapping[int, Sequence[EntryView]], subject: Subject) -> Verdict:
+def judge(
+    chain: Sequence[NodeView],
+    entries: Mapping[int, Sequence[EntryView]],
+    subject: Subject,
+    rulings: Rulings = no_rules,
+) -> Verdict:
     """Decides one place from its chain, nearest node first."""
     for node in chain:
         if node.closed:
@@ -145,11 +172,10 @@ def judge(chain: Sequence[NodeView], entries: Mapping[int, Sequence[EntryView]],
         for entry in entries.get(node.id, ())
         if (at <= reach or entry.origin == "admin") and applies(entry, subject)
     ]
-    verdict = _weigh(counted, subject)
-    if verdict.allowed and chain[reach].mode == "narrow" and len(chain) > reach + 1:
-        above = judge(chain[reach + 1 :], entries, subject)
-        if not above.allowed:
-            return above
+    verdict = _weigh(counted, subject, rulings(chain))
+    narrow = chain[reach].mode == "narrow" and len(chain) > reach + 1
+    if narrow and (verdict.allowed or verdict.reported):
+        return _both(verdict, judge(chain[reach + 1 :], entries, subject, rulings))
     return verdict
 
 
@@ -158,13 +184,21 @@ def applies(entry: EntryView, subject: Subject) -> bool:
     return entry.app is None or (subject.app is not None and entry.app == subject.app.principal)
 
 
-def _weigh(entries: Sequence[EntryView], subject: Subject) -> Verdict:
+def _weigh(entries: Sequence[EntryView], subject: Subject, ruling: Ruling) -> Verdict:
+    """Denies first, then forbids, then what allows; report-only rules are told beside it."""
     denies = [e for e in entries if e.effect == "deny"]
     mine = [e for e in entries if e.effect == "allow" and e.principal in subject.principals and not e.unresolved]
     if denies:
         first = denies[0]
         reason = "deny_unresolved" if first.unresolved else "denied"
         return Verdict(allowed=False, reason=reason, entry=first, losing=(*denies[1:], *mine))
+    for forbid in ruling.counting("forbid"):
+        reason = "forbidden" if forbid.outcome == "holds" else "forbid_erred"
+        return Verdict(allowed=False, reason=reason, rule=forbid.rule, losing=tuple(mine))
+    would_forbid = tuple(one.rule for one in ruling.counting("forbid", enforced=False))
     if mine:
-        return Verdict(allowed=True, reason="allowed", entry=mine[0], losing=tuple(mine[1:]))
-    return Verdict(allowed=False, reason="no_entry")
+        return Verdict(allowed=True, reason="allowed", entry=mine[0], losing=tuple(mine[1:]), reported=would_forbid)
+    for permit in ruling.counting("permit"):
+        return Verdict(allowed=True, reason="permitted", rule=permit.rule, reported=would_forbid)
+    would_permit = () if would_forbid else tuple(one.rule for one in ruling.counting("permit", enforced=False))
+    return Verdict(allowed=False, reason="no_entry", reported=would_permit)

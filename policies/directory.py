@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import select
@@ -10,10 +11,19 @@ from sqlalchemy.orm import Session
 
 from core.errors import InvalidError, NotFoundError
 from core.ids import is_key
-from core.tables import App, Group, Membership, PolicyEpoch, Principal, Tenant, User
+from core.tables import App, EpochTime, Group, Membership, PolicyEpoch, Principal, Tenant, User
 from policies.epoch import bump, remember
 from policies.model import EVERYONE
 from policies.principals import intern, resolve
+
+_DECISIVE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "user": ("key", "email", "active", "email_verified", "attributes"),
+        "group": ("key",),
+        "app": ("key", "sources", "acts_for", "models", "active"),
+    }
+)
+"""What is kept of a row that goes: all that decided, and its name, which no row tells any more."""
 
 
 def put_tenant(session: Session, key: str) -> Tenant:
@@ -23,7 +33,7 @@ def put_tenant(session: Session, key: str) -> Tenant:
         tenant = Tenant(key=_key("tenant", key))
         session.add(tenant)
         session.flush()
-        session.add(PolicyEpoch(tenant_id=tenant.id, epoch=1))
+        session.add_all([PolicyEpoch(tenant_id=tenant.id, epoch=1), EpochTime(tenant_id=tenant.id, epoch=1)])
         session.flush()
         intern(session, tenant.id, [EVERYONE])
     return tenant
@@ -132,7 +142,7 @@ def remove(session: Session, tenant: int, name: str) -> None:
     row = table and session.scalars(select(table).where(table.tenant_id == tenant, table.key == key)).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no {name}")
-    remember(session, tenant, kind, row, {"removed": True, "key": key})
+    remember(session, tenant, kind, row, {name: getattr(row, name) for name in _DECISIVE[kind]})
     ids = session.scalars(
         select(Principal.id).where(
             Principal.tenant_id == tenant, Principal.kind == kind, Principal.subject_id == row.id

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
-from core.tables import PolicyEpoch, StateHistory
+from core.clock import db_now, to_us
+from core.tables import EpochTime, PolicyEpoch, Source, StateHistory
 
 
 def current(session: Session, tenant: int) -> int:
@@ -30,6 +31,7 @@ def bump(session: Session, tenant: int) -> int:
             .returning(PolicyEpoch.epoch)
         )
         epoch_now = session.execute(statement).scalar_one()
+        session.execute(insert(EpochTime).values(tenant_id=tenant, epoch=epoch_now, at=db_now()))
         session.info[key] = (session.get_nested_transaction() or session.get_transaction(), epoch_now)
     epoch: int = session.info[key][1]
     return epoch
@@ -67,3 +69,13 @@ def remember(session: Session, tenant: int, kind: str, row: Any, state: dict[str
             )
         )
     row.epoch_from = epoch
+
+
+def source_state(row: Source) -> dict[str, Any]:
+    """What of a source goes into decisions, as `remember` takes it; the time in microseconds since 1970."""
+    synced = row.access_synced_at
+    return {
+        "state": row.state,
+        "max_access_age_s": row.max_access_age_s,
+        "access_synced_at": None if synced is None else to_us(synced),
+    }

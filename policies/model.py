@@ -15,7 +15,7 @@ Effect = Literal["allow", "deny"]
 Mode = Literal["inherit", "break", "narrow"]
 Origin = Literal["source", "admin"]
 EVERYONE = "everyone"
-_PRINCIPAL = re.compile(r"^(?:everyone|(?:user|group|app):[^\s:][^\x00-\x1f]{0,254})\Z")
+_PRINCIPAL = re.compile(r"^(?:everyone|(?:user|group|app):[^\s:\x00-\x1f][^\x00-\x1f]{0,254})\Z")
 _MODES: Mapping[Any, Mode] = MappingProxyType({True: "inherit", False: "break", "narrow": "narrow"})
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +17,7 @@ from core.tables import Ace, AclNode, Principal
 from policies.decide import source_gates
 from policies.epoch import bumped, current
 from policies.model import EVERYONE
+from policies.rules_places import Places, Ruled, load_places, region, ruled
 from policies.subject import Subject
 
 _MAKER: Final = object()
@@ -30,9 +31,10 @@ class ReadScope:
         nodes: access nodes, ascending: those readable, or, with `complement`, those not readable.
         sources: sources that may be searched at all, ascending; empty: nothing is readable.
         epoch: the policy epoch it was computed at.
+        reported: for each report-only permit (by id), how many more places it would open to this caller.
     """
 
-    __slots__ = ("complement", "epoch", "nodes", "sources", "tenant")
+    __slots__ = ("complement", "epoch", "nodes", "reported", "sources", "tenant")
 
     def __init__(
         self,
@@ -43,6 +45,7 @@ class ReadScope:
         complement: bool,
         sources: Iterable[int],
         epoch: int,
+        reported: Iterable[tuple[int, int]] = (),
     ) -> None:
         if maker is not _MAKER:
             raise TypeError("a ReadScope is made by policies.scope.readable alone")
@@ -51,6 +54,7 @@ class ReadScope:
         self.complement: Final = complement
         self.sources: Final = tuple(sorted(sources))
         self.epoch: Final = epoch
+        self.reported: Final = tuple(reported)
 
     @property
     def empty(self) -> bool:
@@ -64,17 +68,22 @@ class _Cached:
     ends_at: datetime | None
     nodes: frozenset[int]
     known: int
+    reported: tuple[tuple[int, int], ...] = ()
 
 
 class ScopeCache:
-    """Readable nodes by caller, good until the epoch moves or an entry begins or ends. Thread-safe."""
+    """Readable nodes by caller, good until the epoch moves or an entry begins or ends. Thread-safe.
+
+    Beside them, for each tenant, its rules and the places they can tell apart, good until the epoch moves.
+    """
 
     def __init__(self, size: int = 2048) -> None:
         self._size = size
-        self._held: OrderedDict[tuple[int, int | None, int | None], _Cached] = OrderedDict()
+        self._held: OrderedDict[Hashable, _Cached] = OrderedDict()
+        self._places: OrderedDict[int, tuple[int, Places]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: tuple[int, int | None, int | None], epoch: int, at: datetime) -> _Cached | None:
+    def get(self, key: Hashable, epoch: int, at: datetime) -> _Cached | None:
         """What is held for `key`, if it still holds."""
         with self._lock:
             found = self._held.get(key)
@@ -83,13 +92,27 @@ class ScopeCache:
             self._held.move_to_end(key)
             return found
 
-    def put(self, key: tuple[int, int | None, int | None], value: _Cached) -> None:
+    def put(self, key: Hashable, value: _Cached) -> None:
         """Holds `value`, dropping the least used beyond the size."""
         with self._lock:
             self._held[key] = value
             self._held.move_to_end(key)
             while len(self._held) > self._size:
                 self._held.popitem(last=False)
+
+    def places(self, tenant: int, epoch: int) -> Places | None:
+        """The tenant's rules and places, if they are held for this epoch."""
+        with self._lock:
+            found = self._places.get(tenant)
+            return found[1] if found is not None and found[0] == epoch else None
+
+    def put_places(self, tenant: int, epoch: int, places: Places) -> None:
+        """Holds a tenant's rules and places; of a few hundred tenants at most."""
+        with self._lock:
+            self._places[tenant] = (epoch, places)
+            self._places.move_to_end(tenant)
+            while len(self._places) > 256:
+                self._places.popitem(last=False)
 
 
 def readable(session: Session, subject: Subject, cache: ScopeCache | None = None) -> ReadScope:
@@ -100,21 +123,63 @@ def readable(session: Session, subject: Subject, cache: ScopeCache | None = None
     held = _nodes(session, subject, epoch, cache)
     complement = held.known > 0 and len(held.nodes) > held.known // 2
     nodes = _all_nodes(session, subject.tenant) - held.nodes if complement else held.nodes
-    return ReadScope(_MAKER, tenant=subject.tenant, nodes=nodes, complement=complement, sources=sources, epoch=epoch)
+    return ReadScope(
+        _MAKER,
+        tenant=subject.tenant,
+        nodes=nodes,
+        complement=complement,
+        sources=sources,
+        epoch=epoch,
+        reported=held.reported,
+    )
 
 
 def _nodes(session: Session, subject: Subject, epoch: int, cache: ScopeCache | None) -> _Cached:
-    key = (subject.tenant, subject.user, subject.app.id if subject.app else None)
     at = now(session)
+    places = _places(session, subject.tenant, epoch, cache)
+    varying = ruled(session, subject, at, replace(places, rules=places.by_request)) if places.by_request else None
+    key = (subject.tenant, subject.user, subject.app.id if subject.app else None, varying)
     held = cache.get(key, epoch, at) if cache else None
     if held is None:
-        ends_at = _next_change(session, subject.tenant, at)
-        nodes = frozenset() if subject.nobody else frozenset(session.scalars(readable_nodes(subject, at)))
-        known = session.scalar(select(func.count()).select_from(AclNode).where(AclNode.tenant_id == subject.tenant))
-        held = _Cached(epoch=epoch, ends_at=ends_at, nodes=nodes, known=known or 0)
+        held = _compute(session, subject, epoch, at, places)
         if cache and not bumped(session, subject.tenant):
             cache.put(key, held)
     return held
+
+
+def _places(session: Session, tenant: int, epoch: int, cache: ScopeCache | None) -> Places:
+    found = cache.places(tenant, epoch) if cache else None
+    if found is None:
+        found = load_places(session, tenant)
+        if cache and not bumped(session, tenant):
+            cache.put_places(tenant, epoch, found)
+    return found
+
+
+def _compute(session: Session, subject: Subject, epoch: int, at: datetime, places: Places) -> _Cached:
+    ends_at = _next_change(session, subject.tenant, at)
+    nodes = frozenset[int]()
+    reported: list[tuple[int, int]] = []
+    if not subject.nobody:
+        nodes = frozenset(session.scalars(readable_nodes(subject, at, ruled(session, subject, at, places))))
+        reported = _reported(session, subject, at, places, nodes)
+    known = session.scalar(select(func.count()).select_from(AclNode).where(AclNode.tenant_id == subject.tenant))
+    return _Cached(epoch=epoch, ends_at=ends_at, nodes=nodes, known=known or 0, reported=tuple(reported))
+
+
+def _reported(
+    session: Session, subject: Subject, at: datetime, places: Places, nodes: frozenset[int]
+) -> list[tuple[int, int]]:
+    """How many more places each report-only permit would open; what a forbid would close shows at the re-check."""
+    found = []
+    for rule in places.rules:
+        if rule.enforced or rule.effect != "permit":
+            continue
+        trial = replace(places, rules=tuple(replace(one, enforced=one.enforced or one == rule) for one in places.rules))
+        opened = set(session.scalars(readable_nodes(subject, at, ruled(session, subject, at, trial)))) - nodes
+        if opened:
+            found.append((rule.id, len(opened)))
+    return found
 
 
 def _all_nodes(session: Session, tenant: int) -> frozenset[int]:
@@ -130,20 +195,23 @@ def _next_change(session: Session, tenant: int, at: datetime) -> datetime | None
     return min((one for one in times if one is not None), default=None)
 
 
-def readable_nodes(subject: Subject, at: datetime) -> Select[int]:
-    """The statement for the nodes whose entries let `subject` read `at` a time, as set operations downwards.
+def readable_nodes(subject: Subject, at: datetime, rules: Ruled) -> Select[int]:
+    """The statement for the nodes whose entries and rules let `subject` read `at` a time, as set operations downwards.
 
-    A source's entry reaches down to the next node that does not inherit, an admin's to the leaves. Below a `narrow`
-    node nothing is readable where the node above it is not.
+    A source's entry reaches down to the next node that does not inherit, an admin's to the leaves, a rule to where
+    other labels begin. Below a `narrow` node nothing is readable where the node above it is not. `rules` is what
+    `policies.rules_places.ruled` says for the same subject and time.
     """
     allowed = union(
         select(_reach("allow_source", _entries(subject, "allow", "source", at), through_breaks=False).c.id),
         select(_reach("allow_admin", _entries(subject, "allow", "admin", at), through_breaks=True).c.id),
+        *([select(region("permitted", subject.tenant, rules.permitted).c.id)] if rules.permitted else []),
     )
     refused = union(
         select(_reach("deny_source", _entries(subject, "deny", "source", at), through_breaks=False).c.id),
         select(_reach("deny_admin", _entries(subject, "deny", "admin", at), through_breaks=True).c.id),
         select(_reach("shut", _shut(subject.tenant), through_breaks=True).c.id),
+        *([select(region("forbidden", subject.tenant, rules.forbidden).c.id)] if rules.forbidden else []),
     )
     own = (
         select(AclNode.id)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.errors import ForbiddenError
 from core.tables import App, Principal, User
 from policies.model import EVERYONE
 from policies.principals import of_user, split
@@ -29,6 +30,8 @@ class Subject:
 
     Attributes:
         principals: ids of everything the person is; empty for nobody, who may read nothing.
+        email, attributes: as the directory has them, the address only where it is verified; rules read them.
+        address: the IP address that the query came from, where that is known; rules may read it.
     """
 
     tenant: int
@@ -36,6 +39,9 @@ class Subject:
     name: str
     principals: frozenset[int]
     app: AppView | None = None
+    email: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    address: str | None = None
 
     @property
     def nobody(self) -> bool:
@@ -51,6 +57,8 @@ class Caller:
     user: str
     """`<id>` or a verified e-mail."""
     app: str | None = None
+    address: str | None = None
+    """The IP address of the query, where it is known."""
 
 
 def resolve_subject(session: Session, caller: Caller) -> Subject:
@@ -65,6 +73,9 @@ def resolve_subject(session: Session, caller: Caller) -> Subject:
         name=user.key,
         principals=of_user(session, caller.tenant, user.id),
         app=app,
+        email=user.email if user.email_verified else None,
+        attributes=user.attributes,
+        address=caller.address,
     )
 
 
@@ -112,13 +123,3 @@ def may_act_for(session: Session, subject: Subject, app: App) -> bool:
         if found in subject.principals:
             return True
     return False
-
-
-def require_act_for(session: Session, subject: Subject, app: App) -> None:
-    """Refuses alike whom the app may not name and who does not exist.
-
-    Raises:
-        ForbiddenError: the app may not act for this person.
-    """
-    if not may_act_for(session, subject, app):
-        raise ForbiddenError(f"app {app.key!r} may not act for {subject.name!r}; an admin can add them to acts_for")

@@ -7,19 +7,41 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core.errors import InvalidError
 from core.tables import Facet, Source
 from embed.index.base import Filters
 from retrieve.model import Narrowing
 
+FIELDS = frozenset({"language", "author", "mime", "path"})
+"""Facets that every source may have; attributes of a source are known by being there."""
+
 
 def to_filters(session: Session, tenant: int, narrowing: Narrowing) -> Filters:
-    """The filters of a search. A name nobody knows matches nothing, like one the caller may not see."""
+    """The filters of a search. A source or value nobody knows matches nothing, like one the caller may not see.
+
+    Raises:
+        InvalidError: no document of the tenant was ever described by such a field.
+    """
+    _check(session, tenant, narrowing)
     return Filters(
         sources=_sources(session, tenant, narrowing),
         facets=tuple(_facets(session, tenant, name, list(values)) for name, values in narrowing.facets.items()),
         modified_from=_seconds(narrowing.modified_from),
         modified_until=_seconds(narrowing.modified_until),
     )
+
+
+def _check(session: Session, tenant: int, narrowing: Narrowing) -> None:
+    asked = sorted(set(narrowing.facets) - FIELDS)
+    if not asked:
+        return
+    statement = select(Facet.name).where(Facet.tenant_id == tenant, Facet.name.in_(asked)).distinct()
+    unknown = sorted(set(asked) - set(session.scalars(statement)))
+    if unknown:
+        raise InvalidError(
+            "nothing can be filtered by a field of that name",
+            errors=[{"field": f"filters.facets.{one}", "message": "no such field"} for one in unknown],
+        )
 
 
 def _sources(session: Session, tenant: int, narrowing: Narrowing) -> tuple[int, ...] | None:

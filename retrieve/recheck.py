@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from core.tables import Chunk, Document, DocumentVersion, Source, VersionChunk
@@ -16,6 +16,7 @@ from policies.epoch import current
 from policies.labels import effective
 from policies.subject import Caller, resolve_subject
 from retrieve.model import Passage
+from retrieve.shaping import Candidate
 
 CLASSIFICATION = "classification"
 
@@ -24,7 +25,7 @@ CLASSIFICATION = "classification"
 class Checked:
     """Hits that passed, those refused, and how many point at text that is no longer current."""
 
-    passages: tuple[Passage, ...]
+    candidates: tuple[Candidate, ...]
     refused: tuple[int, ...]
     stale: int
     epoch: int
@@ -38,13 +39,13 @@ def recheck(session: Session, caller: Caller, hits: Sequence[Hit]) -> Checked:
     rows = _rows(session, caller.tenant, passed)
     labels = effective(session, caller.tenant, {row.node for row in rows.values()})
     found = [
-        _passage(hit, rows[hit.chunk], labels[rows[hit.chunk].node][CLASSIFICATION])
+        _candidate(hit, rows[hit.chunk], labels[rows[hit.chunk].node][CLASSIFICATION])
         for hit in passed
         if hit.chunk in rows
     ]
     refused = sorted({hit.document for hit in hits if not verdicts[hit.document].allowed})
     return Checked(
-        passages=tuple(found),
+        candidates=tuple(found),
         refused=tuple(refused),
         stale=len(passed) - len(found),
         epoch=current(session, caller.tenant),
@@ -59,33 +60,55 @@ def public_ids(session: Session, tenant: int, documents: Sequence[int]) -> tuple
     return tuple(sorted(session.scalars(statement)))
 
 
+_ROWS = (
+    select(
+        Chunk.id.label("chunk"),
+        Chunk.hash,
+        Chunk.ordinal,
+        Chunk.text,
+        Chunk.tokens,
+        Document.public_id,
+        Document.node_id.label("node"),
+        DocumentVersion.id.label("version"),
+        DocumentVersion.title,
+        DocumentVersion.modified_at,
+        DocumentVersion.uri,
+        Source.key.label("source"),
+        VersionChunk.heading,
+        VersionChunk.page,
+        VersionChunk.kind,
+        VersionChunk.position,
+    )
+    .join(VersionChunk, VersionChunk.chunk_id == Chunk.id)
+    .join(Document, (Document.id == Chunk.document_id) & (Document.version_id == VersionChunk.version_id))
+    .join(DocumentVersion, DocumentVersion.id == VersionChunk.version_id)
+    .join(Source, Source.id == Document.source_id)
+    .where(
+        Chunk.tenant_id == bindparam("tenant"),
+        Document.tenant_id == bindparam("tenant"),
+        Chunk.id.in_(bindparam("chunks", expanding=True)),
+    )
+    .order_by(VersionChunk.position.desc())
+)
+"""Built once: putting a statement together costs more than running it."""
+
+
 def _rows(session: Session, tenant: int, hits: Sequence[Hit]) -> dict[int, Any]:
     """By chunk id, what is current of each hit. A text that repeats in a document stands where it stands first."""
     if not hits:
         return {}
-    statement = (
-        select(
-            Chunk.id.label("chunk"),
-            Chunk.hash,
-            Chunk.ordinal,
-            Chunk.text,
-            Document.public_id,
-            Document.node_id.label("node"),
-            DocumentVersion.title,
-            DocumentVersion.uri,
-            Source.key.label("source"),
-            VersionChunk.heading,
-            VersionChunk.page,
-            VersionChunk.kind,
-            VersionChunk.position,
-        )
-        .join(VersionChunk, VersionChunk.chunk_id == Chunk.id)
-        .join(Document, (Document.id == Chunk.document_id) & (Document.version_id == VersionChunk.version_id))
-        .join(DocumentVersion, DocumentVersion.id == VersionChunk.version_id)
-        .join(Source, Source.id == Document.source_id)
-        .where(Chunk.tenant_id == tenant, Document.tenant_id == tenant, Chunk.id.in_([hit.chunk for hit in hits]))
+    found = session.execute(_ROWS, {"tenant": tenant, "chunks": [hit.chunk for hit in hits]})
+    return {row.chunk: row for row in found}
+
+
+def _candidate(hit: Hit, row: Any, classification: str) -> Candidate:
+    return Candidate(
+        passage=_passage(hit, row, classification),
+        digest=row.hash,
+        version=row.version,
+        tokens=row.tokens,
+        modified=row.modified_at,
     )
-    return {row.chunk: row for row in session.execute(statement)}
 
 
 def _passage(hit: Hit, row: Any, classification: str) -> Passage:

@@ -1,26 +1,37 @@
-"""Retrieval: scope, search, re-check, audit. The one way from a question to passages."""
+"""Retrieval: scope, search, re-check, choice, audit. The one way from a question to passages."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from core.audit import Audit
+from core.clock import utc_now
 from core.db import Database
-from core.errors import AccessUndecidedError, InvalidError
+from core.errors import AccessUndecidedError
 from core.settings import Settings
-from embed.index.base import Filters, Hit
+from embed.index.base import Filters, Hit, IndexUnavailableError
 from embed.stack import VectorStack
 from policies.scope import ReadScope, ScopeCache, readable
 from policies.subject import Caller, resolve_subject
+from retrieve.checking import checked
 from retrieve.model import Passage, Question, Retrieved
 from retrieve.narrowing import to_filters
+from retrieve.neighbours import widen
 from retrieve.recheck import public_ids, recheck
+from retrieve.recording import QueryLog
+from retrieve.shaping import shape_up, wants_more
 
 ROUNDS = 4
 GROWTH = 4
+MOST = 1000
+SPARE = 10
+"""Hits looked at beyond those wanted, for what the re-check drops and copies that collapse."""
 
 
 @dataclass(slots=True)
@@ -35,44 +46,31 @@ class Retriever:
     """Finds what a caller may read. One serves a process; thread-safe."""
 
     def __init__(self, settings: Settings, db: Database, stack: VectorStack, audit: Audit) -> None:
-        self._settings, self._db, self._stack, self._audit = settings, db, stack, audit
+        self._settings, self._db, self._stack = settings, db, stack
+        self._log = QueryLog(db, audit)
         self._scopes = ScopeCache()
 
     def retrieve(self, caller: Caller, question: Question) -> Retrieved:
         """The best passages the caller may read, at most `top_k`.
 
         Raises:
-            InvalidError: the question is empty or too long, or `top_k` is out of range.
+            InvalidError: the question is empty or too long, a number is out of range, or a filter names no field.
             AccessUndecidedError: SQL did not answer, or the audit entry could not be written; nothing is shown.
-            IndexUnavailableError: the index did not answer.
+            IndexUnavailableError: the index did not answer, or not with scores.
         """
-        self._check(question)
+        question = checked(self._settings, question)
         began = time.perf_counter()
         try:
             gathered = self._gather(caller, question)
-            result = self._record(caller, question, gathered, began)
+            return self._record(caller, question, gathered, began)
         except SQLAlchemyError as error:
             raise AccessUndecidedError("access could not be decided or recorded; try again later") from error
-        return result
-
-    def _check(self, question: Question) -> None:
-        if not question.text.strip():
-            raise InvalidError("query is empty; ask something", errors=[{"field": "query"}])
-        if len(question.text) > self._settings.query_max_chars:
-            raise InvalidError(
-                f"query has {len(question.text)} characters; {self._settings.query_max_chars} are allowed",
-                errors=[{"field": "query"}],
-            )
-        if not 1 <= question.top_k <= self._settings.top_k_max:
-            raise InvalidError(
-                f"top_k is {question.top_k}; it may be 1 to {self._settings.top_k_max}", errors=[{"field": "top_k"}]
-            )
 
     def _gather(self, caller: Caller, question: Question) -> _Gathered:
         """Searches and re-checks until `top_k` passages passed, nothing more is found, or the rounds are spent."""
         scope, filters = self._scope(caller, question)
         gathered = _Gathered(epoch=scope.epoch)
-        limit = question.top_k + 10
+        limit = min(question.top_k * (GROWTH if wants_more(question.shape) else 1) + SPARE, MOST)
         for _ in range(ROUNDS):
             hits = self._search(question, scope, filters, limit, gathered)
             stale = self._recheck(caller, question, hits, gathered)
@@ -81,7 +79,9 @@ class Retriever:
                 break
             if stale or gathered.refused:
                 scope, filters = self._scope(caller, question)
-            limit = min(limit * GROWTH, 1000)
+            elif limit == MOST:
+                break
+            limit = min(limit * GROWTH, MOST)
         return gathered
 
     def _scope(self, caller: Caller, question: Question) -> tuple[ReadScope, Filters]:
@@ -98,36 +98,39 @@ class Retriever:
         began = time.perf_counter()
         hits = self._stack.search(question.text, scope, limit=limit, filters=filters)
         gathered.search_ms += (time.perf_counter() - began) * 1000
+        if not np.isfinite([hit.score for hit in hits]).all():
+            raise IndexUnavailableError("the index scored hits with values that are not finite; check the encoder")
         return hits
 
     def _recheck(self, caller: Caller, question: Question, hits: list[Hit], gathered: _Gathered) -> int:
+        """Decides the hits, and reads what is shown of those that passed, in one snapshot."""
         with self._db.read() as session:
-            checked = recheck(session, caller, hits)
-        gathered.passages = checked.passages[: question.top_k]
-        gathered.refused.update(checked.refused)
-        gathered.epoch = checked.epoch
-        return checked.stale
+            found = recheck(session, caller, hits)
+            chosen = shape_up(found.candidates, question.shape, question.top_k, at=utc_now())
+            if question.shape.neighbour_tokens:
+                chosen = widen(session, caller.tenant, chosen, question.shape.neighbour_tokens)
+        gathered.passages = tuple(one.passage for one in chosen)
+        gathered.refused.update(found.refused)
+        gathered.epoch = found.epoch
+        return found.stale
 
     def _record(self, caller: Caller, question: Question, gathered: _Gathered, began: float) -> Retrieved:
         """Writes the audit entry; without it nothing is shown."""
-        with self._db.write() as session:
-            dropped = public_ids(session, caller.tenant, sorted(gathered.refused))
-            self._audit.append(
-                session,
-                caller.tenant,
-                "query",
-                f"user:{caller.user}",
-                {
-                    "app": caller.app,
-                    "epoch": gathered.epoch,
-                    "top_k": question.top_k,
-                    "documents": sorted({passage.document for passage in gathered.passages}),
-                    "dropped": list(dropped),
-                },
-            )
+        refused = sorted(gathered.refused)
+
+        def body(session: Session) -> dict[str, Any]:
+            return {
+                "app": caller.app,
+                "epoch": gathered.epoch,
+                "top_k": question.top_k,
+                "documents": sorted({one for passage in gathered.passages for one in passage.documents}),
+                "dropped": list(public_ids(session, caller.tenant, refused)),
+            }
+
+        written = self._log.append(caller.tenant, f"user:{caller.user}", body)
         return Retrieved(
             passages=gathered.passages,
-            dropped=dropped,
+            dropped=tuple(written["dropped"]),
             epoch=gathered.epoch,
             took_ms=(time.perf_counter() - began) * 1000,
             search_ms=gathered.search_ms,

@@ -14,6 +14,15 @@ from migrations.runner import upgrade
 from tests.integration.services import postgres_database, rabbitmq_vhost, redis_database
 
 
+@pytest.fixture(scope="session", autouse=True)
+def encoder_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where all tests keep exported encoders, so that each is exported once a session at most."""
+    folder = tmp_path_factory.mktemp("encoders")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AMBIT_ENCODER_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file to copy: the migrations run once a session."""

@@ -1,4 +1,4 @@
-"""Running a worker or the beat in this process until it is told to stop."""
+"""Running a worker in this process until it is told to stop."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ def run_worker(
 ) -> None:
     """Works at `stages` (none named: all) with `worker_threads` processes; SIGTERM lets each end its turn.
 
+    With `beat` it also sends the sweep on its schedule; exactly one worker of an installation should.
+
     Raises:
         SettingError: no broker is set.
     """
@@ -26,10 +28,3 @@ def run_worker(
     argv += ["--loglevel", settings.log_level, "--without-mingle", "--without-gossip"]
     argv += ["--hostname", f"ambit-{os.getpid()}@%h"]
     app.worker_main([*argv, "--beat"] if beat else argv)
-
-
-def run_beat(settings: Settings, *, prefix: str = "") -> None:
-    """Sends the sweep on its schedule; run exactly one."""
-    app = worker_app(settings, prefix=prefix)
-    configure_logging(settings)
-    app.start(["beat", "--loglevel", settings.log_level, "--pidfile", ""])

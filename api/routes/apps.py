@@ -48,6 +48,7 @@ def put_app(
 ) -> AppView:
     """Makes or replaces it; the change holds from the next query on."""
     with ctx.runtime.db.write() as session:
+        etags.lock(session, cred.tenant)
         row = directory.find(session, App, cred.tenant, key)
         etags.check(directory.app_view(session, row) if row else None, if_match)
         view = directory.put_app(session, cred.tenant, key, body)
@@ -62,6 +63,7 @@ def put_app(
 def delete_app(key: str, ctx: Ctx, cred: Admin, if_match: IfMatch = None) -> None:
     """Removes it; entries that name it lose their power."""
     with ctx.runtime.db.write() as session:
+        etags.lock(session, cred.tenant)
         row = directory.require(session, App, cred.tenant, key)
         etags.check(directory.app_view(session, row), if_match)
         remove(session, cred.tenant, f"app:{key}")

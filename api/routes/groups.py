@@ -50,6 +50,7 @@ def put_group(
 ) -> GroupView:
     """Makes or replaces it; the change holds from the next query on."""
     with ctx.runtime.db.write() as session:
+        etags.lock(session, cred.tenant)
         row = directory.find(session, Group, cred.tenant, key)
         etags.check(directory.group_view(session, row) if row else None, if_match)
         view = directory.put_group(session, cred.tenant, key, body)
@@ -64,6 +65,7 @@ def put_group(
 def delete_group(key: str, ctx: Ctx, cred: Admin, if_match: IfMatch = None) -> None:
     """Removes it; entries that name it lose their power."""
     with ctx.runtime.db.write() as session:
+        etags.lock(session, cred.tenant)
         row = directory.require(session, Group, cred.tenant, key)
         etags.check(directory.group_view(session, row), if_match)
         remove(session, cred.tenant, f"group:{key}")
@@ -75,6 +77,7 @@ def delete_group(key: str, ctx: Ctx, cred: Admin, if_match: IfMatch = None) -> N
 def remove_member(key: str, member: str, ctx: Ctx, cred: Admin) -> None:
     """Takes a principal out of a group, whoever put it there; a sync of a source may put it back."""
     with ctx.runtime.db.write() as session:
+        etags.lock(session, cred.tenant)
         directory.require(session, Group, cred.tenant, key)
         found = take_out(session, cred.tenant, key, check_principal(member))
         entry = {"group": key, "member": member, "found": found, "key": cred.prefix}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -38,16 +38,12 @@ async def begun(events: AsyncIterator[AnswerEvent]) -> AsyncGenerator[AnswerEven
     first = await anext(events)
 
     async def all_of_them() -> AsyncGenerator[AnswerEvent]:
-        async with aclosing(_closable(events)):
+        async with aclosing(cast("AsyncGenerator[AnswerEvent]", events)) as rest:
             yield first
-            async for one in events:
+            async for one in rest:
                 yield one
 
     return all_of_them()
-
-
-def _closable(events: AsyncIterator[AnswerEvent]) -> Any:
-    return events
 
 
 async def _sent(events: AsyncGenerator[AnswerEvent], request: Request, body: QueryBody) -> AsyncGenerator[str]:

@@ -44,6 +44,7 @@ def list_sources(
 def create_source(body: SourceBody, ctx: Ctx, cred: Admin, response: Response) -> SourceAdminView:
     """Registers a source; nothing is read before it is synced."""
     with ctx.runtime.db.write() as session:
+        etags.lock(session, cred.tenant)
         row = create(session, cred.tenant, body)
         view = _refreshed(session, row)
         _audit(ctx, session, cred, "create", row)
@@ -68,6 +69,7 @@ def change_source(
 ) -> SourceAdminView:
     """Changes a source. Access holds at once for a push source, else from the next sync on."""
     with ctx.runtime.db.write() as session:
+        etags.lock(session, cred.tenant)
         row = find(session, cred.tenant, key)
         etags.check(SourceAdminView.of(row), if_match)
         change(session, row, body)
@@ -81,6 +83,7 @@ def change_source(
 def delete_source(key: str, ctx: Ctx, cred: Admin, if_match: IfMatch = None) -> None:
     """Ends a source; nothing of it is found any more."""
     with ctx.runtime.db.write() as session:
+        etags.lock(session, cred.tenant)
         row = find(session, cred.tenant, key)
         etags.check(SourceAdminView.of(row), if_match)
         count = delete(session, row)
@@ -93,6 +96,7 @@ def sync_source(key: str, ctx: Ctx, cred: Admin, idempotency_key: IdempotencyHea
     """Queues a sync, or shows the one that is under way."""
     request = fingerprint(f"POST /v1/sources/{key}/sync", SourceChange())
     with ctx.runtime.db.write() as session:
+        etags.lock(session, cred.tenant)
         answer, _ = once(session, cred, idempotency_key, request, lambda: _sync(ctx, session, cred, key))
     ctx.wake("list")
     return RunView.model_validate(answer)

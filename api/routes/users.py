@@ -48,6 +48,7 @@ def put_user(
 ) -> UserView:
     """Makes or replaces it; the change holds from the next query on."""
     with ctx.runtime.db.write() as session:
+        etags.lock(session, cred.tenant)
         row = directory.find(session, User, cred.tenant, key)
         etags.check(directory.user_view(session, row) if row else None, if_match)
         view = directory.put_user(session, cred.tenant, key, body)
@@ -62,6 +63,7 @@ def put_user(
 def delete_user(key: str, ctx: Ctx, cred: Admin, if_match: IfMatch = None) -> None:
     """Removes it; entries that name it lose their power."""
     with ctx.runtime.db.write() as session:
+        etags.lock(session, cred.tenant)
         row = directory.require(session, User, cred.tenant, key)
         etags.check(directory.user_view(session, row), if_match)
         remove(session, cred.tenant, f"user:{key}")

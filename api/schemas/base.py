@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from core.ids import KEY_PATTERN
 
+
+def _in_utc(value: datetime) -> datetime:
+    """The time in UTC; one that UTC's calendar does not have could be stored and never read again."""
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("out of range") from None
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=1000)]
 """One line of printable text."""
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=320)]
+"""One line that is not empty, of the length of a name."""
 Plain = str | int | float | bool
 Right = Literal["query", "ingest", "admin"]
 Row = TypeVar("Row")

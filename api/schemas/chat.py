@@ -97,7 +97,7 @@ class ChatBody(_Lenient):
         if not asked:
             raise InvalidError("messages hold none of the user", errors=[{"field": "messages"}])
         return AnswerRequest(
-            question=Question(text=texts[asked[-1]], top_k=top_k),
+            question=Question(text=texts[asked[-1]], top_k=top_k, history=[texts[place] for place in asked[:-1]]),
             model=self.model,
             history=[_turn(one.role, text) for one, text in zip(self.messages, texts[: asked[-1]], strict=False)],
             max_tokens=self.max_completion_tokens or self.max_tokens,

@@ -5,13 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
-from api.schemas.base import Body, Key, Line, Plain, Right, View
+from api.schemas.base import Body, Key, Line, Plain, Right, Text, Time, View
 
-Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$", max_length=320)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=262)]
-"""A principal: `user:…`, `group:…`, `app:…` or `everyone`."""
+Email = Annotated[str, StringConstraints(pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$", max_length=320)]
 
 
 class UserBody(Body):
@@ -33,7 +31,7 @@ class UserView(UserBody):
 class GroupBody(Body):
     """A group, whole."""
 
-    members: list[Name] = Field(default_factory=list, description="Principals that an admin put in.")
+    members: list[Text] = Field(default_factory=list, description="Principals that an admin put in.")
     groups: list[Key] = Field(default_factory=list, description="Groups that this one is a member of.")
 
 
@@ -47,7 +45,7 @@ class AppBody(Body):
     """A program that asks for people, whole."""
 
     sources: list[Key] | None = Field(None, description="Sources it may see; null: all.")
-    acts_for: list[Name] = Field(default_factory=list, description="Principals it may name in `X-Ambit-User`.")
+    acts_for: list[Text] = Field(default_factory=list, description="Principals it may name in `X-Ambit-User`.")
     models: list[Key] | None = Field(None, description="Models it may use; null: all.")
     active: bool = True
 
@@ -63,7 +61,7 @@ class KeyBody(Body):
 
     app: Key
     rights: list[Right] = Field(min_length=1)
-    expires_at: AwareDatetime | None = None
+    expires_at: Time | None = None
 
 
 class KeyView(View):
@@ -86,7 +84,7 @@ class NewKeyView(KeyView):
 class AccessBody(Body):
     """Whom and what a decision is about."""
 
-    user: Annotated[str, StringConstraints(min_length=1, max_length=320)] = Field(description="Id or verified e-mail.")
+    user: Text = Field(description="Id or verified e-mail.")
     document: Line = Field(description="Public id of the document.")
     app: Key | None = Field(None, description="The app through which they would ask; null: none.")
 

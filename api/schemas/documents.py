@@ -7,9 +7,9 @@ import binascii
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from api.schemas.base import Body, Key, Line, Plain, View
+from api.schemas.base import Body, Key, Line, Plain, Time, View
 from core.tables import Document, DocumentVersion
 
 ExternalId = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=500)]
@@ -28,7 +28,7 @@ class PushBody(Body):
     name: ExternalId | None = Field(None, description="File name, whose extension tells the format.")
     mime: Mime | None = None
     uri: Line = ""
-    modified_at: AwareDatetime | None = None
+    modified_at: Time | None = None
     access: dict[str, Any] | None = Field(
         None, description="`inherit`, `allow`, `deny`, `labels`; absent: the access of the source."
     )

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import Literal
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field
 
 from answer.model import Answer, AnswerRequest, Citation
-from api.schemas.base import Body, Line, View
+from api.schemas.base import Body, Line, Text, Time, View
+from api.schemas.shaping import Options, PlaceView
 from gateway.model import Message
 from retrieve.model import Narrowing, Passage, Question, Retrieved
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 _TURNS = 100
 
 
 class Filters(Body):
     """Narrows a search; every part that is given must hold. A name that nobody knows matches nothing."""
 
-    sources: list[Name] | None = Field(None, max_length=100, description="Keys of sources.")
-    facets: dict[Name, list[Name]] = Field(
+    sources: list[Text] | None = Field(None, max_length=100, description="Keys of sources.")
+    facets: dict[Text, list[Text]] = Field(
         default_factory=dict,
         max_length=20,
         description="Allowed values by facet: language, author, mime, path, or an attribute of the source.",
     )
-    modified_from: AwareDatetime | None = None
-    modified_until: AwareDatetime | None = Field(None, description="Just before this time.")
+    modified_from: Time | None = None
+    modified_until: Time | None = Field(None, description="Just before this time.")
 
     def narrowing(self) -> Narrowing:
         """The same for retrieval."""
@@ -43,10 +44,13 @@ class RetrieveBody(Body):
     query: str = Field(min_length=1)
     top_k: int = Field(8, ge=1)
     filters: Filters = Field(default_factory=Filters)
+    options: Options = Field(default_factory=Options)
 
     def question(self) -> Question:
         """The same for retrieval."""
-        return Question(text=self.query, top_k=self.top_k, narrowing=self.filters.narrowing())
+        return Question(
+            text=self.query, top_k=self.top_k, narrowing=self.filters.narrowing(), shape=self.options.shape()
+        )
 
 
 class Turn(Body):
@@ -69,7 +73,7 @@ class QueryBody(RetrieveBody):
     def request(self) -> AnswerRequest:
         """The same for answering."""
         return AnswerRequest(
-            question=self.question(),
+            question=replace(self.question(), history=[one.content for one in self.history if one.role == "user"]),
             model=self.model,
             history=[Message(one.role, one.content) for one in self.history],
             max_tokens=self.max_tokens,
@@ -91,27 +95,17 @@ class ResultView(View):
     score: float
     citation: str
 
-    @classmethod
-    def of(cls, passage: Passage, number: int) -> ResultView:
-        """The passage as number `number`."""
-        return cls(
-            chunk_id=passage.chunk,
-            document_id=passage.document,
-            title=passage.title,
-            uri=passage.uri,
-            source=passage.source,
-            text=passage.text,
-            page=passage.page,
-            heading=passage.heading,
-            score=passage.score,
-            citation=citation_label(passage, number),
-        )
+
+class RepeatedView(ResultView):
+    """A passage that stands in other documents too, which the person may read as well."""
+
+    also: list[PlaceView]
 
 
 class RetrieveView(View):
     """Passages, best first."""
 
-    results: list[ResultView]
+    results: list[RepeatedView | ResultView]
     took_ms: float
 
     @classmethod
@@ -166,7 +160,7 @@ class AnswerView(View):
 
     answer: str
     citations: list[CitationView]
-    passages: list[ResultView] | None
+    passages: list[RepeatedView | ResultView] | None
     usage: UsageView
     model: str | None
     withheld: list[int]
@@ -198,9 +192,27 @@ def summary(answer: Answer) -> dict[str, object]:
     }
 
 
-def results(passages: tuple[Passage, ...]) -> list[ResultView]:
+def results(passages: tuple[Passage, ...]) -> list[RepeatedView | ResultView]:
     """Passages numbered from 1, as citations number them."""
-    return [ResultView.of(passage, number) for number, passage in enumerate(passages, 1)]
+    return [_result(passage, number) for number, passage in enumerate(passages, 1)]
+
+
+def _result(passage: Passage, number: int) -> RepeatedView | ResultView:
+    plain = ResultView(
+        chunk_id=passage.chunk,
+        document_id=passage.document,
+        title=passage.title,
+        uri=passage.uri,
+        source=passage.source,
+        text=passage.text,
+        page=passage.page,
+        heading=passage.heading,
+        score=passage.score,
+        citation=citation_label(passage, number),
+    )
+    if not passage.also:
+        return plain
+    return RepeatedView(**plain.model_dump(), also=[PlaceView.of(one) for one in passage.also])
 
 
 def citation_label(passage: Passage, number: int) -> str:

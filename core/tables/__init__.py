@@ -1,6 +1,6 @@
 """The ORM tables, one file an aggregate."""
 
-from core.tables.access import Ace, AclNode, Label, Policy, StateHistory
+from core.tables.access import Ace, AclNode, Label, Policy, PolicyCount, StateHistory
 from core.tables.audit import AuditEntry
 from core.tables.base import Base
 from core.tables.directory import ApiKey, App, Group, Membership, Principal, User
@@ -8,7 +8,7 @@ from core.tables.documents import Chunk, Document, DocumentVersion, Upload, Vers
 from core.tables.index import ChunkPoint, Facet, Generation, PointGarbage
 from core.tables.runs import IdempotencyKey, Item, Run
 from core.tables.sources import ConfigObject, Source, StoredSecret
-from core.tables.tenancy import PolicyEpoch, Tenant
+from core.tables.tenancy import EpochTime, PolicyEpoch, Tenant
 
 __all__ = [
     "Ace",
@@ -22,6 +22,7 @@ __all__ = [
     "ConfigObject",
     "Document",
     "DocumentVersion",
+    "EpochTime",
     "Facet",
     "Generation",
     "Group",
@@ -31,6 +32,7 @@ __all__ = [
     "Membership",
     "PointGarbage",
     "Policy",
+    "PolicyCount",
     "PolicyEpoch",
     "Principal",
     "Run",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.tables.base import Base, PrimaryKey, TenantId
+from core.tables.base import Base, BigId, PrimaryKey, TenantId
 from core.tables.directory import OPEN
 
 
@@ -85,7 +85,10 @@ class Label(Base):
 
 
 class Policy(Base):
-    """An admin's rule in CEL; closed by `epoch_to`, never deleted."""
+    """An admin's rule in CEL, `permit` or `forbid`; closed by `epoch_to`, never deleted.
+
+    One that is not `enforced` decides nothing; what it would do is counted.
+    """
 
     __tablename__ = "policy"
     __table_args__ = (
@@ -100,6 +103,19 @@ class Policy(Base):
     enforced: Mapped[bool] = mapped_column(default=False)
     epoch_from: Mapped[int]
     epoch_to: Mapped[int | None]
+
+
+class PolicyCount(Base):
+    """What a rule would have done while it was report-only; no input of a decision."""
+
+    __tablename__ = "policy_count"
+
+    policy_id: Mapped[int] = mapped_column(BigId, ForeignKey("policy.id"), primary_key=True, autoincrement=False)
+    tenant_id: Mapped[TenantId]
+    queries: Mapped[int] = mapped_column(default=0)
+    documents: Mapped[int] = mapped_column(default=0)
+    places: Mapped[int] = mapped_column(default=0)
+    last_at: Mapped[datetime | None]
 
 
 class StateHistory(Base):

@@ -30,8 +30,8 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=_NAMES)
     type_annotation_map = {  # noqa: RUF012 - read by SQLAlchemy
         datetime: Instant(),
-        dict[str, Any]: JSON(),
-        list[str]: JSON(),
+        dict[str, Any]: JSON(none_as_null=True),
+        list[str]: JSON(none_as_null=True),
         int: BigId,
     }
 

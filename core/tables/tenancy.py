@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.clock import db_now
@@ -31,3 +31,14 @@ class PolicyEpoch(Base):
 
     tenant_id: Mapped[int] = mapped_column(BigId, ForeignKey("tenant.id"), primary_key=True, autoincrement=False)
     epoch: Mapped[int] = mapped_column(default=1)
+
+
+class EpochTime(Base):
+    """When an epoch began: the database's clock in the transaction that raised it, shortly before its commit."""
+
+    __tablename__ = "epoch_time"
+    __table_args__ = (Index(None, "tenant_id", "at"),)
+
+    tenant_id: Mapped[int] = mapped_column(BigId, ForeignKey("tenant.id"), primary_key=True, autoincrement=False)
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime] = mapped_column(default=db_now())

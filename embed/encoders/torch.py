@@ -12,17 +12,14 @@ import numpy as np
 
 from core.errors import SettingError
 from embed.encoders.base import Vectors
+from embed.encoders.batches import BATCH, by_length, padded, unit
 from embed.encoders.files import ModelFiles
 from embed.encoders.tokenizer import FastTokenizer, well_formed
 from embed.encoders.turns import TurnLock
 
 if TYPE_CHECKING:
     import tokenizers
-    import torch
     from sentence_transformers import SentenceTransformer
-
-BATCH = 8
-"""Small batches of like length beat large ones on a CPU: less padding, and activations stay in its caches."""
 
 _PROBES = (
     "A short sentence.",
@@ -184,7 +181,7 @@ def _by_library(model: SentenceTransformer, texts: Sequence[str], turn: TurnLock
             normalize_embeddings=True,
             show_progress_bar=False,
         )
-    return _unit(np.asarray(found, np.float32))
+    return unit(np.asarray(found, np.float32))
 
 
 def _by_length(
@@ -193,41 +190,19 @@ def _by_length(
     """Batches of texts of like token counts, put back in the caller's order; others get a turn between batches."""
     lower = bool(getattr(model[0], "do_lower_case", False))
     ids = [one.ids for one in feeder.encode_batch_fast([text.lower() if lower else text for text in texts])]
-    order = sorted(range(len(ids)), key=lambda place: -len(ids[place]))
-    found: list[tuple[list[int], Vectors]] = []
-    for start in range(0, len(order), BATCH):
-        places = order[start : start + BATCH]
+    vectors = np.empty((len(ids), model.get_embedding_dimension() or 0), np.float32)
+    for places in by_length(ids):
         with turn:
-            found.append((places, _forward(model, [ids[place] for place in places])))
-    vectors = np.empty((len(ids), found[0][1].shape[1]), np.float32)
-    for places, batch in found:
-        vectors[places] = batch
-    return _unit(vectors)
+            vectors[places] = _forward(model, [ids[place] for place in places])
+    return unit(vectors)
 
 
 def _forward(model: SentenceTransformer, ids: list[list[int]]) -> Vectors:
     """Pooled vectors of one batch."""
     import torch
 
-    features = _padded(ids, pad=int(getattr(model.tokenizer, "pad_token_id", 0) or 0))
+    tokens, mask = padded(ids, pad=int(getattr(model.tokenizer, "pad_token_id", 0) or 0))
+    features = {"input_ids": torch.from_numpy(tokens), "attention_mask": torch.from_numpy(mask)}
     with torch.inference_mode():
         pooled: Vectors = model[1](model[0](features))["sentence_embedding"].float().numpy()
     return pooled
-
-
-def _padded(ids: list[list[int]], *, pad: int) -> dict[str, torch.Tensor]:
-    import torch
-
-    width = max(1, *(len(one) for one in ids))
-    tokens = np.full((len(ids), width), pad, np.int64)
-    mask = np.zeros((len(ids), width), np.int64)
-    for row, one in enumerate(ids):
-        tokens[row, : len(one)] = one
-        mask[row, : len(one)] = 1
-    return {"input_ids": torch.from_numpy(tokens), "attention_mask": torch.from_numpy(mask)}
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Vectors = (vectors / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
-    return unit

@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
-from itertools import groupby
 from typing import Any, ClassVar
 
-from core.errors import InvalidError
-from ingest.connectors.sql_config import SecretRef, SqlConfig
+from ingest.connectors.http import secret_value
+from ingest.connectors.sql_config import SqlConfig
 from ingest.connectors.sql_engine import ReadOnlyDatabase
+from ingest.connectors.sql_grants import Grants, open_grants
+from ingest.connectors.sql_listing import PageChanges, columns_of
 from ingest.connectors.sql_rows import Row, TableRows, open_rows
-from ingest.connectors.sql_values import decode_key, encode_key, row_access
+from ingest.connectors.sql_schema import describe_table, schema_item
+from ingest.connectors.sql_values import decode_key, encode_key
 from ingest.model import (
     Change,
     Checkpoint,
@@ -31,9 +32,7 @@ from ingest.model import (
     Upsert,
     VanishedError,
 )
-from policies.model import CLOSED, AccessSpec
-
-MAX_ID_BYTES = 2000
+from policies.model import AccessSpec
 
 
 class SqlConnector:
@@ -41,14 +40,19 @@ class SqlConnector:
 
     name: ClassVar[str] = "sql"
     title: ClassVar[str] = "SQL database"
-    summary: ClassVar[str] = "Rows of SQLite or PostgreSQL tables, with access from columns of the row."
+    summary: ClassVar[str] = (
+        "Rows of SQLite, PostgreSQL, MariaDB or MySQL tables, with access from the row or a grants table."
+    )
     Config: ClassVar[type[ConnectorConfig]] = SqlConfig
 
     def __init__(self, config: SqlConfig, context: ConnectorContext) -> None:
         self._config = config
         self._context = context
-        self._database = ReadOnlyDatabase(_url(config, context), context.base, config.timeout_s)
+        self._database = ReadOnlyDatabase(
+            secret_value(config.url, context, "config.url"), context.base, config.timeout_s
+        )
         self._tables: dict[str, TableRows] = {}
+        self._grants: dict[str, Grants | None] = {}
         self._lock = threading.Lock()
 
     def check(self) -> None:
@@ -85,13 +89,18 @@ class SqlConnector:
             ItemError: `item_changed` (transient): it is not the one listed, and its access may have changed too;
                 `key_not_unique`; `row_too_large`; `row_unreadable` (transient).
         """
+        if "schema" in item.data:
+            return self._schema(item)
         try:
             rows, row = self._row(item)
         except SourceError as error:
             raise ItemError("row_unreadable", f"{item.id}: {error.detail}", transient=True) from error
-        if rows.version(row) != item.version:
+        apart = columns_of(rows.config, item)
+        if "columns" in item.data and apart is None:
+            raise VanishedError(f"{item.id} is of columns that are not configured any more")
+        if rows.version(row, apart) != item.version:
             raise ItemError("item_changed", f"{item.id} changed since it was listed", transient=True)
-        text = rows.text(row)
+        text = rows.text(row, apart)
         if not text:
             raise EmptyError(f"{item.id} says nothing")
         if len(text.encode("utf-8", "replace")) > self._context.max_bytes:
@@ -99,7 +108,7 @@ class SqlConnector:
         return Content(
             name=item.id,
             elements=(Element("text", text),),
-            title=rows.title(row),
+            title=f"{rows.title(row)} ({apart.name})" if apart else rows.title(row),
             modified_at=item.modified_at,
             attributes={"table": rows.config.name},
         )
@@ -112,18 +121,22 @@ class SqlConnector:
         with self._lock:
             if not self._tables:
                 with self._database.reading("reading the tables' columns") as connection:
-                    self._tables = {table.name: open_rows(table, connection) for table in self._config.tables}
+                    tables = self._config.tables
+                    self._grants = {table.name: open_grants(table, connection) for table in tables}
+                    self._tables = {table.name: open_rows(table, connection) for table in tables}
             return self._tables
 
     def _table(self, rows: TableRows, after: list[Any] | None) -> Iterator[Change]:
-        name = rows.config.name
+        name, grants = rows.config.name, self._grants[rows.config.name]
         if after is None:
+            yield from self._described(rows)
             yield from self._keyless(rows)
         start = None if after is None else decode_key(after)
         while True:
             with self._database.reading(f"listing {name!r}") as connection:
                 page = rows.page(connection, start, self._config.batch + 1)
-            yield from _page(rows, page, self._config.batch)
+                granted = grants.of(connection, page) if grants else {}
+            yield from PageChanges(rows, grants, granted).changes(page, self._config.batch)
             taken = page[: self._config.batch]
             if taken:
                 start = rows.key(taken[-1])
@@ -131,6 +144,26 @@ class SqlConnector:
                 yield Checkpoint(cursor)
             if len(page) <= self._config.batch:
                 return
+
+    def _described(self, rows: TableRows) -> Iterator[Change]:
+        if self._config.schema_documents:
+            yield Upsert(schema_item(rows.config, self._description(rows)))
+
+    def _description(self, rows: TableRows) -> tuple[Element, ...]:
+        with self._database.reading(f"reading the columns of {rows.config.name!r}") as connection:
+            return describe_table(rows, connection)
+
+    def _schema(self, item: ItemRef) -> Content:
+        rows = self._open_tables().get(str(item.data["schema"]))
+        if rows is None or not self._config.schema_documents:
+            raise VanishedError(f"{item.id} is not configured any more")
+        try:
+            elements = self._description(rows)
+        except SourceError as error:
+            raise ItemError("row_unreadable", f"{item.id}: {error.detail}", transient=True) from error
+        if schema_item(rows.config, elements).version != item.version:
+            raise ItemError("item_changed", f"{item.id} changed since it was listed", transient=True)
+        return Content(item.id, elements=elements, title=item.title, attributes={"table": rows.config.name})
 
     def _keyless(self, rows: TableRows) -> Iterator[Change]:
         name = rows.config.name
@@ -150,54 +183,3 @@ class SqlConnector:
         if len(found) > 1:
             raise ItemError("key_not_unique", f"{item.id} names more than one row")
         return rows, found[0]
-
-
-def _page(rows: TableRows, page: list[Row], batch: int) -> Iterator[Change]:
-    """The rows of a page; one more than `batch` shows whether the last key stands once."""
-    position = 0
-    for item_id, same in groupby(page, key=rows.item_id):
-        group = list(same)
-        if position < batch:
-            yield from _group(rows, item_id, group)
-        position += len(group)
-
-
-def _group(rows: TableRows, item_id: str, group: list[Row]) -> Iterator[Change]:
-    if len(group) > 1:
-        yield Problem(item_id, "key_not_unique", f"{item_id}: the key names more than one row")
-        return
-    if len(item_id.encode("utf-8", "replace")) > MAX_ID_BYTES:
-        short = item_id[:200]
-        yield Problem(short, "key_too_long", f"{short}…: the key is longer than {MAX_ID_BYTES} bytes")
-        return
-    row = group[0]
-    try:
-        access = row_access(rows.config, row)
-    except InvalidError as error:
-        access = CLOSED
-        yield Problem(item_id, "access_malformed", f"{item_id}: {error.detail}; nobody can read the row")
-    yield Upsert(_item(rows, item_id, row, access))
-
-
-def _item(rows: TableRows, item_id: str, row: Row, access: AccessSpec | None) -> ItemRef:
-    name = rows.config.name
-    changed = row[rows.config.version] if rows.config.version else None
-    return ItemRef(
-        id=item_id,
-        node=name,
-        title=rows.title(row),
-        uri=f"sql:{item_id}",
-        version=rows.version(row),
-        modified_at=changed if isinstance(changed, datetime) and changed.tzinfo else None,
-        access=access,
-        data={"table": name, "key": encode_key(rows.key(row))},
-    )
-
-
-def _url(config: SqlConfig, context: ConnectorContext) -> str:
-    if not isinstance(config.url, SecretRef):
-        return config.url
-    name = config.url.secret
-    if name not in context.secrets:
-        raise InvalidError(f"config.url: there is no secret {name!r}")
-    return context.secrets[name]

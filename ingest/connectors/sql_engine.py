@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -26,9 +27,9 @@ class ReadOnlyDatabase:
     def __init__(self, url: str, base: Path, timeout_s: float) -> None:
         self._url = _checked_url(url)
         self._timeout_s = timeout_s
-        self._sqlite = self._url.get_backend_name() == "sqlite"
-        self._file = base / (self._url.database or "") if self._sqlite else None
-        self._engine = self._make_engine()
+        self._kind = self._url.get_backend_name()
+        self._file = base / (self._url.database or "") if self._kind == "sqlite" else None
+        self._engine = _with_driver(self._make_engine, self._url)
 
     @property
     def shown(self) -> str:
@@ -44,7 +45,7 @@ class ReadOnlyDatabase:
         """
         try:
             with self._engine.connect() as connection, connection.begin():
-                if not self._sqlite:
+                if self._kind == "postgresql":
                     connection.execute(text("SET TRANSACTION READ ONLY"))
                     connection.execute(text(f"SET LOCAL statement_timeout = {max(1, int(self._timeout_s * 1000))}"))
                 yield connection
@@ -60,7 +61,25 @@ class ReadOnlyDatabase:
             # No pool: an idle SQLite connection would keep a replaced database file open.
             return create_engine("sqlite://", creator=self._open_sqlite, poolclass=NullPool)
         seconds = max(1, int(min(self._timeout_s, 30)))
-        return create_engine(self._url, pool_pre_ping=True, connect_args={"connect_timeout": seconds})
+        engine = create_engine(self._url, pool_pre_ping=True, connect_args={"connect_timeout": seconds})
+        if self._kind != "postgresql":
+            event.listen(engine, "connect", self._limit_mysql)
+        return engine
+
+    def _limit_mysql(self, connection: Any, _: object) -> None:
+        """Holds for the whole connection: MariaDB counts in seconds, MySQL in milliseconds and under another name."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT VERSION()")
+            maria = "mariadb" in str(cursor.fetchone()[0]).lower()
+            limit = (
+                f"max_statement_time = {self._timeout_s:.3f}"
+                if maria
+                else f"max_execution_time = {max(1, int(self._timeout_s * 1000))}"
+            )
+            cursor.execute(f"SET SESSION {limit}")
+            cursor.execute("SET SESSION TRANSACTION READ ONLY")
+        # The setting holds from the next transaction on.
+        connection.commit()
 
     def _open_sqlite(self) -> sqlite3.Connection:
         uri = f"file:{quote(str(self._file))}?mode=ro"
@@ -73,6 +92,18 @@ class ReadOnlyDatabase:
         return connection
 
 
+def _with_driver(make: Callable[[], Engine], url: URL) -> Engine:
+    """The engine that `make` makes.
+
+    Raises:
+        InvalidError: the database's driver is not installed.
+    """
+    try:
+        return make()
+    except ImportError:
+        raise InvalidError(f"no driver for {url.drivername}; install ambit[sql], or ambit[server]") from None
+
+
 def _lenient(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
@@ -83,8 +114,12 @@ def _checked_url(url: str) -> URL:
         name = parsed.get_backend_name()
     except ArgumentError:
         raise InvalidError("url is no SQLAlchemy URL; write sqlite:///file.db or postgresql+psycopg://…") from None
-    if name not in ("sqlite", "postgresql"):
-        raise InvalidError(f"databases of kind {name!r} are not supported; url must name SQLite or PostgreSQL")
+    if name not in ("sqlite", "postgresql", "mysql", "mariadb"):
+        raise InvalidError(
+            f"databases of kind {name!r} are not supported; url must name SQLite, PostgreSQL, MariaDB or MySQL"
+        )
+    if name in ("mysql", "mariadb") and parsed.get_driver_name() != "pymysql":
+        raise InvalidError("MariaDB and MySQL are read by pymysql; write mysql+pymysql://…")
     if name == "sqlite" and (not parsed.database or parsed.database.startswith((":", "file:")) or parsed.query):
         raise InvalidError("url must name a SQLite file: sqlite:///file.db")
     return parsed

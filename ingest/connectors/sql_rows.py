@@ -26,7 +26,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from ingest.connectors.sql_config import TableConfig, fill, template_columns
+from ingest.connectors.sql_config import RestrictedColumns, TableConfig, fill, template_columns
 from ingest.connectors.sql_values import as_text, id_part
 from ingest.model import SourceError
 
@@ -39,7 +39,14 @@ class TableRows:
     def __init__(self, config: TableConfig, source: FromClause) -> None:
         self.config = config
         self._source = source
-        named = [*config.keys, *config.rules, *template_columns(config.title), *template_columns(config.text or "")]
+        named = [
+            *config.keys,
+            *config.rules,
+            *config.joined,
+            *sorted(config.apart),
+            *template_columns(config.title),
+            *template_columns(config.text or ""),
+        ]
         for name in [*named, *(config.columns or []), *config.exclude, *([config.version] if config.version else [])]:
             if name not in source.c:
                 raise SourceError(f"{config.name} has no column {name!r}; it has {', '.join(source.c.keys())}")
@@ -74,30 +81,36 @@ class TableRows:
         """`table/key`, a part for each column of the key."""
         return "/".join([self.config.name, *map(id_part, self.key(row))])
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns that everybody who reads a row is shown, and its key."""
+        return [one for one in self._source.c.keys() if one in {*self._shown, *self.config.keys}]  # noqa: SIM118
+
     def title(self, row: Row) -> str:
         """The row's title; its id where the template gives nothing."""
         names = template_columns(self.config.title)
         filled = fill(self.config.title, {name: as_text(row[name]) for name in names})
         return " ".join(filled.split()) or self.item_id(row)
 
-    def text(self, row: Row) -> str:
-        """What the row says."""
-        if self.config.text is not None:
+    def text(self, row: Row, apart: RestrictedColumns | None = None) -> str:
+        """What the row says, or what its restricted columns do."""
+        if self.config.text is not None and apart is None:
             names = template_columns(self.config.text)
             return fill(self.config.text, {name: as_text(row[name]) for name in names}).strip()
-        lines = [(name, as_text(row[name])) for name in self._shown]
+        lines = [(name, as_text(row[name])) for name in (apart.columns if apart else self._shown)]
         return "\n".join(f"{name}: {value}" for name, value in lines if value.strip())
 
-    def version(self, row: Row) -> str | None:
+    def version(self, row: Row, apart: RestrictedColumns | None = None) -> str | None:
         """Changes when the row's content, or what the configuration makes of it, does; None: unknown."""
         if self.config.version is None:
-            return f"{self._hash(row)}-{self.config.look}"
+            return f"{self._hash(row, self._content(apart))}-{self.config.look}"
         value = row[self.config.version]
         return None if value is None else f"{id_part(value)}-{self.config.look}"
 
-    def _hash(self, row: Row) -> str:
+    @staticmethod
+    def _hash(row: Row, names: Sequence[str]) -> str:
         """Of the content alone: a row whose access changes has the same text as before."""
-        values = [[name, type(row[name]).__name__, id_part(row[name])] for name in self._content()]
+        values = [[name, type(row[name]).__name__, id_part(row[name])] for name in names]
         return hashlib.blake2b(json.dumps(values).encode(), digest_size=16).hexdigest()
 
     def _keys(self) -> list[ColumnElement[Any]]:
@@ -107,22 +120,27 @@ class TableRows:
         return select(*(self._source.c[name] for name in names))
 
     def _shown_columns(self) -> list[str]:
-        hidden = {*self.config.rules, *self.config.exclude, self.config.version}
+        hidden = {*self.config.rules, *self.config.exclude, *self.config.apart, self.config.version}
         every = self.config.columns or self._source.c.keys()
         return [name for name in every if name not in hidden]
 
-    def _content(self) -> list[str]:
+    def _content(self, apart: RestrictedColumns | None = None) -> list[str]:
+        if apart is not None:
+            return _once([*template_columns(self.config.title), *apart.columns])
         template = self.config.text
         body = self._shown if template is None else template_columns(template)
         return _once([*template_columns(self.config.title), *body])
 
     def _listed(self) -> list[str]:
-        content = self._content() if self.config.version is None else [self.config.version]
-        return _once([*self.config.keys, *template_columns(self.config.title), *self.config.rules, *content])
+        content = (
+            [*self._content(), *sorted(self.config.apart)] if self.config.version is None else [self.config.version]
+        )
+        rules = [*self.config.rules, *self.config.joined]
+        return _once([*self.config.keys, *template_columns(self.config.title), *rules, *content])
 
     def _fetched(self) -> list[str]:
         version = [self.config.version] if self.config.version else []
-        return _once([*self.config.keys, *self._content(), *version])
+        return _once([*self.config.keys, *self._content(), *sorted(self.config.apart), *version])
 
 
 def open_rows(config: TableConfig, connection: Connection) -> TableRows:
@@ -131,24 +149,33 @@ def open_rows(config: TableConfig, connection: Connection) -> TableRows:
     Raises:
         SourceError: the table or a column does not exist; the message names it.
     """
-    return TableRows(config, _query(config, connection) if config.query else _table(config, connection))
+    return TableRows(config, open_query(config.name, config.query, connection))
 
 
-def _table(config: TableConfig, connection: Connection) -> FromClause:
-    schema, _, name = config.name.rpartition(".")
+def open_query(name: str, query: str | None, connection: Connection) -> FromClause:
+    """A table, or what a query gives, with its columns.
+
+    Raises:
+        SourceError: it does not exist.
+    """
+    return _query(name, query, connection) if query else _table(name, connection)
+
+
+def _table(full: str, connection: Connection) -> FromClause:
+    schema, _, name = full.rpartition(".")
     if not inspect(connection).has_table(name, schema=schema or None):
-        raise SourceError(f"table {config.name!r} does not exist or may not be read")
+        raise SourceError(f"table {full!r} does not exist or may not be read")
     return Table(name, MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False)
 
 
-def _query(config: TableConfig, connection: Connection) -> FromClause:
+def _query(name: str, query: str, connection: Connection) -> FromClause:
     # A colon before a word would be read as a parameter.
-    body = re.sub(r":(?=\w)", r"\:", (config.query or "").strip().rstrip(";"))
+    body = re.sub(r":(?=\w)", r"\:", query.strip().rstrip(";"))
     names = list(connection.execute(text(f"SELECT * FROM ({body}\n) AS listed LIMIT 0")).keys())  # noqa: S608
     twice = sorted({one for one in names if names.count(one) > 1})
     if twice:
-        raise SourceError(f"the query of {config.name!r} gives two columns the name {twice[0]!r}")
-    return text(body).columns(*(column(name) for name in names)).subquery("listed")
+        raise SourceError(f"the query of {name!r} gives two columns the name {twice[0]!r}")
+    return text(body).columns(*(column(one) for one in names)).subquery("listed")
 
 
 def _all(connection: Connection, query: Select[Any]) -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
 from types import MappingProxyType
@@ -14,7 +15,7 @@ from uuid import UUID
 from core.errors import InvalidError
 from ingest.connectors.sql_config import TableConfig
 from ingest.model import SourceError
-from policies.model import AccessSpec, access_spec, check_principal
+from policies.model import AccessSpec, Mode, access_spec, check_principal
 
 _UNSAFE = re.compile(r"[%/\x00-\x1f\x7f]")
 _DRIVER_SCALE = -10
@@ -80,17 +81,29 @@ def _encode(value: Any) -> Any:
     return [kind, repr(value) if isinstance(value, float) else as_text(value)]
 
 
-def row_access(table: TableConfig, row: Mapping[str, Any]) -> AccessSpec | None:
-    """The access a row states; None: its table's.
+@dataclass(slots=True)
+class Granted:
+    """Who is granted and denied one row; `broken`: a grant of it cannot be understood."""
+
+    allow: set[str] = field(default_factory=set)
+    deny: set[str] = field(default_factory=set)
+    broken: bool = False
+
+
+def row_access(table: TableConfig, row: Mapping[str, Any], granted: Granted | None = None) -> AccessSpec | None:
+    """The access a row states; None: its table's. `granted`: what a grants table says of it, None: there is none.
 
     Raises:
         InvalidError: a cell that states access cannot be understood; its value is not in the message.
     """
-    if not table.rules:
+    if not table.rules and granted is None:
         return None
-    allow = _principals(table.allow, row)
-    deny = _principals(table.deny, row)
-    spec = access_spec(allow, deny, mode="break" if table.allow else "inherit", labels=_labels(table, row))
+    if granted is not None and granted.broken:
+        raise InvalidError("a grant of it names no principal, or neither allow nor deny")
+    allow = {*_principals(table.allow, row), *(granted.allow if granted else ())}
+    deny = {*_principals(table.deny, row), *(granted.deny if granted else ())}
+    mode: Mode = "break" if table.allow or granted is not None else "inherit"
+    spec = access_spec(allow, deny, mode=mode, labels=_labels(table, row))
     return None if spec.plain else spec
 
 

@@ -18,7 +18,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
         sa.Column("encoder", sa.String(), nullable=False),
         sa.Column("dimension", BIG, nullable=False),
-        sa.Column("sparse", sa.JSON(), nullable=False),
+        sa.Column("sparse", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("collection", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -30,7 +30,7 @@ def upgrade() -> None:  # noqa: PLR0915
         "tenant",
         sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
         sa.Column("key", sa.String(), nullable=False),
-        sa.Column("classifications", sa.JSON(), nullable=False),
+        sa.Column("classifications", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenant")),
         sa.UniqueConstraint("key", name=op.f("uq_tenant_key")),
@@ -81,7 +81,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("mode", sa.String(), nullable=False),
         sa.Column("closed", sa.Boolean(), nullable=False),
         sa.Column("access_hash", sa.String(), nullable=False),
-        sa.Column("pending", sa.JSON(), nullable=True),
+        sa.Column("pending", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("seen_run_id", BIG, nullable=True),
         sa.Column("epoch_from", BIG, nullable=False),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_acl_node_tenant_id")),
@@ -100,7 +100,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("app_id", BIG, nullable=False),
         sa.Column("prefix", sa.String(), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
-        sa.Column("rights", sa.JSON(), nullable=False),
+        sa.Column("rights", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
@@ -114,9 +114,9 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
         sa.Column("tenant_id", BIG, nullable=False),
         sa.Column("key", sa.String(), nullable=False),
-        sa.Column("sources", sa.JSON(), nullable=True),
-        sa.Column("acts_for", sa.JSON(), nullable=False),
-        sa.Column("models", sa.JSON(), nullable=True),
+        sa.Column("sources", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("acts_for", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("models", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("epoch_from", BIG, nullable=False),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_app_tenant_id")),
@@ -131,7 +131,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("actor", sa.String(), nullable=False),
-        sa.Column("body", sa.JSON(), nullable=False),
+        sa.Column("body", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("mac", sa.LargeBinary(), nullable=False),
         sa.Column("chain", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_audit_entry_tenant_id")),
@@ -147,7 +147,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("tenant_id", BIG, nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("key", sa.String(), nullable=False),
-        sa.Column("body", sa.JSON(), nullable=False),
+        sa.Column("body", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("revision", BIG, nullable=False),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_config_object_tenant_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_config_object")),
@@ -187,6 +187,18 @@ def upgrade() -> None:  # noqa: PLR0915
         )
 
     op.create_table(
+        "epoch_time",
+        sa.Column("tenant_id", BIG, autoincrement=False, nullable=False),
+        sa.Column("epoch", BIG, autoincrement=False, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_epoch_time_tenant_id")),
+        sa.PrimaryKeyConstraint("tenant_id", "epoch", name=op.f("pk_epoch_time")),
+        sqlite_autoincrement=False,
+    )
+    with op.batch_alter_table("epoch_time", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_epoch_time_tenant_id_at"), ["tenant_id", "at"], unique=False)
+
+    op.create_table(
         "facet",
         sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
         sa.Column("tenant_id", BIG, nullable=False),
@@ -216,7 +228,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("request_hash", sa.String(), nullable=False),
         sa.Column("status", BIG, nullable=False),
-        sa.Column("response", sa.JSON(), nullable=False),
+        sa.Column("response", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_idempotency_key_tenant_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_idempotency_key")),
@@ -233,7 +245,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("document_id", BIG, nullable=True),
         sa.Column("external_id", sa.String(), nullable=False),
         sa.Column("stage", sa.String(), nullable=False),
-        sa.Column("payload", sa.JSON(), nullable=False),
+        sa.Column("payload", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("version_id", BIG, nullable=True),
         sa.Column("error_code", sa.String(), nullable=True),
         sa.Column("error_detail", sa.String(), nullable=True),
@@ -380,7 +392,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("source_id", BIG, nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("trigger", sa.String(), nullable=False),
-        sa.Column("checkpoint", sa.JSON(), nullable=True),
+        sa.Column("checkpoint", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("listed", BIG, nullable=False),
         sa.Column("unchanged", BIG, nullable=False),
         sa.Column("deleted", BIG, nullable=False),
@@ -423,13 +435,13 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("tenant_id", BIG, nullable=False),
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("connector", sa.String(), nullable=False),
-        sa.Column("config", sa.JSON(), nullable=False),
+        sa.Column("config", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("base", sa.String(), nullable=False),
-        sa.Column("access", sa.JSON(), nullable=False),
-        sa.Column("schedule", sa.JSON(), nullable=False),
+        sa.Column("access", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("schedule", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("max_access_age_s", BIG, nullable=True),
         sa.Column("state", sa.String(), nullable=False),
-        sa.Column("cursor", sa.JSON(), nullable=True),
+        sa.Column("cursor", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("content_synced_at", sa.BigInteger(), nullable=True),
         sa.Column("access_synced_at", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -445,7 +457,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("tenant_id", BIG, nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("subject_id", BIG, nullable=False),
-        sa.Column("state", sa.JSON(), nullable=False),
+        sa.Column("state", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("epoch_from", BIG, nullable=False),
         sa.Column("epoch_to", BIG, nullable=False),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_state_history_tenant_id")),
@@ -479,7 +491,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("email", sa.String(), nullable=True),
         sa.Column("email_verified", sa.Boolean(), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
-        sa.Column("attributes", sa.JSON(), nullable=False),
+        sa.Column("attributes", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("epoch_from", BIG, nullable=False),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_user_tenant_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_user")),
@@ -520,7 +532,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("author", sa.String(), nullable=True),
         sa.Column("modified_at", sa.BigInteger(), nullable=True),
         sa.Column("size", BIG, nullable=False),
-        sa.Column("attributes", sa.JSON(), nullable=False),
+        sa.Column("attributes", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["document_id"], ["document.id"], name=op.f("fk_document_version_document_id")),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_document_version_tenant_id")),
@@ -537,6 +549,19 @@ def upgrade() -> None:  # noqa: PLR0915
             postgresql_where=sa.text("state = 'old'"),
         )
 
+    op.create_table(
+        "policy_count",
+        sa.Column("policy_id", BIG, autoincrement=False, nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("queries", BIG, nullable=False),
+        sa.Column("documents", BIG, nullable=False),
+        sa.Column("places", BIG, nullable=False),
+        sa.Column("last_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["policy_id"], ["policy.id"], name=op.f("fk_policy_count_policy_id")),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_policy_count_tenant_id")),
+        sa.PrimaryKeyConstraint("policy_id", name=op.f("pk_policy_count")),
+        sqlite_autoincrement=False,
+    )
     op.create_table(
         "chunk_point",
         sa.Column("generation_id", BIG, nullable=False),
@@ -576,6 +601,7 @@ def downgrade() -> None:  # noqa: PLR0915
         batch_op.drop_index(batch_op.f("ix_chunk_point_chunk_id"))
 
     op.drop_table("chunk_point")
+    op.drop_table("policy_count")
     with op.batch_alter_table("document_version", schema=None) as batch_op:
         batch_op.drop_index(
             "ix_document_version_old", sqlite_where=sa.text("state = 'old'"), postgresql_where=sa.text("state = 'old'")
@@ -637,6 +663,10 @@ def downgrade() -> None:  # noqa: PLR0915
     op.drop_table("idempotency_key")
     op.drop_table("group")
     op.drop_table("facet")
+    with op.batch_alter_table("epoch_time", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_epoch_time_tenant_id_at"))
+
+    op.drop_table("epoch_time")
     with op.batch_alter_table("document", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_document_source_id_seen_run_id"))
         batch_op.drop_index(batch_op.f("ix_document_node_id"))

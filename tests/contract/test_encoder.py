@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from embed.encoders.base import Encoder, Vectors
+from embed.encoders.batches import BATCH
 from embed.encoders.files import BUNDLED, find_model
-from embed.encoders.torch import BATCH, TorchEncoder
+from embed.encoders.openvino import OpenVinoEncoder
+from embed.encoders.torch import TorchEncoder
 from embed.encoders.verify import verify
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "naughty_strings.json"
@@ -39,9 +41,14 @@ SENTENCES = [
 ]
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["torch-fp32", "torch-bf16"])
-def encoder(request: pytest.FixtureRequest) -> Encoder:
-    made = TorchEncoder(find_model(BUNDLED), threads=1, bf16=request.param)
+@pytest.fixture(scope="module", params=["torch-fp32", "torch-bf16", "openvino"])
+def encoder(request: pytest.FixtureRequest, encoder_cache: Path) -> Encoder:
+    files = find_model(BUNDLED)
+    made: Encoder
+    if request.param == "openvino":
+        made = OpenVinoEncoder(files, encoder_cache, threads=1)
+    else:
+        made = TorchEncoder(files, threads=1, bf16=request.param == "torch-bf16")
     made.warm_up()
     return made
 
@@ -58,7 +65,7 @@ def cosines(left: Vectors, right: Vectors) -> Vectors:
 def test_it_agrees_with_the_reference_vectors(encoder: Encoder) -> None:
     lowest = verify(encoder)
     assert lowest is not None
-    assert lowest >= 0.999
+    assert lowest >= (0.996 if "int8" in encoder.tag else 0.999)
 
 
 def test_shape_type_and_length(encoder: Encoder) -> None:
@@ -137,7 +144,8 @@ def test_threads_get_their_own_vectors(encoder: Encoder) -> None:
 
 def test_name_and_tag(encoder: Encoder) -> None:
     assert encoder.name == "all-MiniLM-L6-v2"
-    assert encoder.tag in {"all-MiniLM-L6-v2/torch-fp32", "all-MiniLM-L6-v2/torch-bf16"}
+    backends = {"torch-fp32", "torch-bf16", "openvino-int8-bf16", "openvino-int8-fp32"}
+    assert encoder.tag.removeprefix("all-MiniLM-L6-v2/") in backends
     assert encoder.max_tokens == 256
 
 

@@ -11,6 +11,7 @@ _MOST_ROUNDS = 1000
 def drain(pipeline: Pipeline) -> None:
     """Does all work that is due."""
     for _ in range(_MOST_ROUNDS):
-        if not any([step(pipeline) for step in STAGES.values()]):
+        busy = [step(pipeline) for step in STAGES.values()]
+        if not any(busy):
             return
     raise AssertionError("the pipeline never became idle")

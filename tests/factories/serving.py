@@ -14,9 +14,7 @@ import uvicorn
 @contextmanager
 def served(app: Any) -> Iterator[str]:
     """Serves `app` on a free port of 127.0.0.1 until the block ends; gives its base URL."""
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_config=None, access_log=False, lifespan="off", ws="none"
-    )
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, lifespan="off", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="test-server", daemon=True)
     thread.start()

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from api import keys
 from api.app import create_app
@@ -95,11 +96,30 @@ def parsers() -> Iterator[ParserPool]:
 
 @pytest.fixture
 def runtime(tmp_path: Path, sqlite_template: Path, encoder: Encoder, parsers: ParserPool) -> Iterator[Runtime]:
-    """An installation of this test's own, its index open."""
+    """An installation of this test's own in SQLite, its index open."""
     home = tmp_path / "data"
     home.mkdir()
     shutil.copyfile(sqlite_template, home / "ambit.db")
-    made = Runtime(Settings(data_dir=home, body_max_mb=2, retry_base_s=0.01))
+    yield from _opened(home, encoder, parsers)
+
+
+@pytest.fixture
+def ambit(runtime: Runtime) -> Iterator[Installation]:
+    """A served installation: `ana` (engineering, staff), `bob` (staff), `eve` (no group); apps `chat` and `feeder`;
+    a push source `notes` that staff may read.
+    """
+    yield from _served(runtime)
+
+
+@pytest.fixture
+def postgres_ambit(tmp_path: Path, postgres_url: str, encoder: Encoder, parsers: ParserPool) -> Iterator[Installation]:
+    """The same in PostgreSQL."""
+    for made in _opened(tmp_path / "data", encoder, parsers, database_url=SecretStr(postgres_url)):
+        yield from _served(made)
+
+
+def _opened(home: Path, encoder: Encoder, parsers: ParserPool, **settings: Any) -> Iterator[Runtime]:
+    made = Runtime(Settings(_env_file=None, data_dir=home, body_max_mb=2, retry_base_s=0.01, **settings))
     made.stack.__dict__["_encoder"] = encoder
     made.stack._verified = True
     own, made.pipeline.parsers = made.pipeline.parsers, parsers
@@ -110,11 +130,7 @@ def runtime(tmp_path: Path, sqlite_template: Path, encoder: Encoder, parsers: Pa
     made.db.close()
 
 
-@pytest.fixture
-def ambit(runtime: Runtime) -> Iterator[Installation]:
-    """A served installation: `ana` (engineering, staff), `bob` (staff), `eve` (no group); apps `chat` and `feeder`;
-    a push source `notes` that staff may read.
-    """
+def _served(runtime: Runtime) -> Iterator[Installation]:
     tenant = runtime.prepare()
     with runtime.db.write() as session:
         admin_key = keys.bootstrap(session, runtime)

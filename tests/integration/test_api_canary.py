@@ -64,7 +64,10 @@ def test_no_token_reaches_who_may_not_read_it(ambit: Installation) -> None:
     ids = {}
     for name, (access, _) in DOCUMENTS.items():
         text = f"# Report {name}\n\nThe budget of report {name} has the secret token {tokens[name]}."
-        body = {"title": f"Report {name} {tokens[name]}", "attributes": {"team": "hidden", "mark": tokens[name]}}
+        body: dict[str, Any] = {
+            "title": f"Report {name} {tokens[name]}",
+            "attributes": {"team": "hidden", "mark": tokens[name]},
+        }
         ids[name] = ambit.push(name, text, access=access, **body)["document_id"]
     for user in PEOPLE:
         allowed = {tokens[name] for name, (_, readers) in DOCUMENTS.items() if user in readers}

@@ -95,6 +95,20 @@ def test_an_old_push_is_not_taken_up_again_after_a_newer_one(ambit: Installation
     assert ambit.admin("POST", f"/v1/runs/{first['job_id']}/retry").status_code == 409
 
 
+def test_pushing_the_same_again_changes_nothing_and_keeps_nothing(ambit: Installation) -> None:
+    ambit.push("a", TEXT, title="Travel")
+    again = ambit.push("a", TEXT, title="Travel")
+    empty = ambit.push("e", "   ")
+    notes = [
+        ambit.admin("GET", f"/v1/runs/{job['job_id']}").json()["items"]["data"][0]["note"] for job in (again, empty)
+    ]
+    assert notes[0] == "content unchanged"
+    assert notes[1] is not None
+    assert ambit.found("ana", "hotel") == ["Travel"]
+    with ambit.runtime.db.read() as session:
+        assert session.scalar(select(func.count()).select_from(Upload)) == 0
+
+
 def test_idempotency(ambit: Installation) -> None:
     body = {"source": "notes", "id": "a", "text": TEXT}
     first = _push(ambit, body, "k1")

@@ -20,7 +20,7 @@ def test_every_bad_key_gets_the_same_refusal(ambit: Installation) -> None:
     good = ambit.keys["chat"]
     with ambit.runtime.db.write() as session:
         row, expired = keys.create(session, ambit.runtime.keyring, ambit.tenant, "chat", ["query"])
-        row.expires_at = db_in(-1)  # type: ignore[assignment]
+        row.expires_at = db_in(-1)
         directory.put_app(session, ambit.tenant, "off", acts_for=["everyone"], active=False)
         _, inactive = keys.create(session, ambit.runtime.keyring, ambit.tenant, "off", ["query"])
     prefix = good.split("_")[1]

@@ -24,6 +24,7 @@ from core.tables import (
     StateHistory,
     User,
 )
+from core.tables import Tenant as TenantRow
 from ingest.runs import start_run
 from policies import directory, nodes
 from policies.epoch import bump, current
@@ -212,7 +213,7 @@ def test_pruning_a_source_takes_its_documents_and_runs(tenant: Tenant) -> None:
         source = session.scalars(select(Source)).one()
         start_run(session, source)
         spec = access_spec(["everyone"], mode="break")
-        row = session.get_one(directory.Tenant, tenant.id)
+        row = session.get_one(TenantRow, tenant.id)
         node = nodes.put_container(session, row, source.id, key="", parent=None, title="", spec=spec)
         session.add(
             Document(

@@ -1,0 +1,284 @@
+"""Rules: an admin's `permit` and `forbid` in CEL, asked about a place's labels and source for one person.
+
+A rule *errs* where CEL's evaluation ends in an error, in something not boolean, or meets a classification outside the
+tenant's list. A permit that errs permits nothing, a forbid that errs forbids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.tables import Policy, Principal, Source
+from policies.chains import NodeView, load_labels
+from policies.labels import DEFAULT_CLASSIFICATION, classifications, combine
+from policies.rules_syntax import RuleError, parse
+from policies.subject import Subject
+
+if TYPE_CHECKING:
+    import cel
+
+Outcome = Literal["holds", "not", "errs"]
+CLEARANCE = "clearance"
+_BATCH = 5000
+_UNBUILT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule that stands. `id` is that of its present wording; `enforced` False: it is only counted."""
+
+    id: int
+    key: str
+    effect: str
+    condition: str
+    enforced: bool = True
+
+    @property
+    def reads_request(self) -> bool:
+        """Whether its outcome may change from one query to the next."""
+        return _compiled(self.condition).reads_request
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """All that rules see of a place: where two places have the same, every rule says the same of both."""
+
+    labels: tuple[tuple[str, str], ...]
+    source: str
+    connector: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a rule says of a place."""
+
+    rule: Rule
+    outcome: Outcome
+
+    @property
+    def counts(self) -> bool:
+        """Whether it permits or forbids there, enforced or not."""
+        return self.outcome == "holds" or (self.outcome == "errs" and self.rule.effect == "forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What all rules say of a place, by key."""
+
+    told: tuple[Judged, ...] = ()
+
+    def counting(self, effect: str, *, enforced: bool = True) -> tuple[Judged, ...]:
+        """The rules of one effect that permit or forbid there."""
+        return tuple(
+            one for one in self.told if one.rule.effect == effect and one.counts and one.rule.enforced == enforced
+        )
+
+
+SILENT = Ruling()
+
+
+Rulings = Callable[[Sequence[NodeView]], Ruling]
+"""Rules for one subject at one time, asked about the first node of a chain."""
+
+
+def no_rules(_: Sequence[NodeView]) -> Ruling:
+    """The rulings of a tenant without rules."""
+    return SILENT
+
+
+def open_rules(session: Session, tenant: int) -> tuple[Rule, ...]:
+    """The rules that stand, report-only ones included, by key."""
+    rows = session.execute(
+        select(Policy.id, Policy.key, Policy.effect, Policy.condition, Policy.enforced)
+        .where(Policy.tenant_id == tenant, Policy.epoch_to.is_(None))
+        .order_by(Policy.key)
+    )
+    return tuple(Rule(*row) for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    program: cel.Program | None
+    reads_request: bool
+
+
+@lru_cache(maxsize=4096)
+def _compiled(condition: str) -> _Compiled:
+    """A condition, compiled once a process. One that cannot be compiled errs, like any other error."""
+    import cel  # loads its own command line; only tenants with rules need it
+
+    try:
+        tree = parse(condition)
+        reads = any(part.kind == "name" and part.name == "request" for part in tree.walk())
+        return _Compiled(cel.compile(ranked(condition)), reads)
+    except (RuleError, ValueError):
+        return _Compiled(None, reads_request=False)
+
+
+def ranked(condition: str) -> str:
+    """The condition with `rank(x)` as the look-up `rank[x]`, so that a value outside the list is an error of CEL's.
+
+    A Python function in its place would be slower, and the engine prints what such a function raises.
+    """
+    text = list(condition)
+    for part in parse(condition).walk():
+        if part.kind == "call" and part.name == "rank":
+            opened = condition.index("(", part.at)
+            text[opened], text[part.close] = "[", "]"
+    return "".join(text)
+
+
+class Asking:
+    """The rules of one snapshot, asked for one person through one app at one time. Not shared between threads."""
+
+    def __init__(self, session: Session, subject: Subject, at: datetime, ordered: Sequence[str]) -> None:
+        self._variables = _variables(session, subject, at, ordered)
+        self._context: Any = _UNBUILT
+        self._place: Signature | None = None
+        self._known: dict[tuple[str, Signature], Outcome] = {}
+
+    def outcome(self, rule: Rule, place: Signature) -> Outcome:
+        """What the rule says of a place, worked out once a signature."""
+        key = (rule.condition, place)
+        if key not in self._known:
+            self._known[key] = self._evaluate(rule, place)
+        return self._known[key]
+
+    def ruling(self, rules: Iterable[Rule], place: Signature) -> Ruling:
+        """What some rules say of a place."""
+        return Ruling(tuple(Judged(rule, self.outcome(rule, place)) for rule in rules))
+
+    def _evaluate(self, rule: Rule, place: Signature) -> Outcome:
+        program = _compiled(rule.condition).program
+        if program is None:
+            return "errs"
+        try:
+            value = program.execute(self._at(place))
+        except Exception:  # noqa: BLE001 - whatever the engine raises is the rule's error
+            return "errs"
+        if value is True:
+            return "holds"
+        return "not" if value is False else "errs"
+
+    def _at(self, place: Signature) -> Any:
+        """The context with this place in it. Attributes that CEL cannot take make every rule err."""
+        import cel  # see _compiled
+
+        if self._context is _UNBUILT:
+            self._context = cel.Context(self._variables)
+        if self._place != place:
+            self._place = None
+            self._context.add_variable("document", dict(place.labels))
+            self._context.add_variable("source", {"id": place.source, "connector": place.connector})
+            self._place = place
+        return self._context
+
+
+def _variables(session: Session, subject: Subject, at: datetime, ordered: Sequence[str]) -> dict[str, Any]:
+    principal = {name: value for name, value in subject.attributes.items() if value is not None}
+    principal.setdefault(CLEARANCE, DEFAULT_CLASSIFICATION)
+    own = {"id": subject.name, "email": subject.email}
+    request: dict[str, Any] = {"time": at}
+    if subject.address is not None:
+        request["address"] = subject.address
+    return {
+        "principal": {
+            **{name: value for name, value in principal.items() if name not in {*own, "groups"}},
+            **{name: value for name, value in own.items() if value is not None},
+            "groups": _groups(session, subject),
+        },
+        "app": {"id": subject.app.key} if subject.app else {},
+        "request": request,
+        "rank": {name: place for place, name in enumerate(ordered)},
+    }
+
+
+def _groups(session: Session, subject: Subject) -> list[str]:
+    """Keys of every group the person is in, to any depth."""
+    wanted, found = sorted(subject.principals), set[str]()
+    for offset in range(0, len(wanted), _BATCH):
+        found.update(
+            session.scalars(
+                select(Principal.key).where(
+                    Principal.tenant_id == subject.tenant,
+                    Principal.id.in_(wanted[offset : offset + _BATCH]),
+                    Principal.kind == "group",
+                    Principal.subject_id.is_not(None),
+                )
+            )
+        )
+    return sorted(found)
+
+
+@dataclass(slots=True)
+class Rulebook:
+    """`Rulings` over chains that are loaded: labels as stated on them, and their sources."""
+
+    rules: Sequence[Rule]
+    ordered: Sequence[str]
+    stated: Mapping[int, Sequence[tuple[str, str, str]]]
+    sources: Mapping[int, tuple[str, str]]
+    asking: Asking
+    _seen: dict[int, Ruling] = field(default_factory=dict)
+
+    def __call__(self, chain: Sequence[NodeView]) -> Ruling:
+        """What the rules say of the first node of a chain."""
+        node = chain[0]
+        if node.id not in self._seen:
+            self._seen[node.id] = self.asking.ruling(self.rules, self.signature(chain))
+        return self._seen[node.id]
+
+    def signature(self, chain: Sequence[NodeView]) -> Signature:
+        """What the rules see of the first node of a chain."""
+        return signature_of(chain, self.stated, self.ordered, self.sources)
+
+
+def signature_of(
+    chain: Sequence[NodeView],
+    stated: Mapping[int, Sequence[tuple[str, str, str]]],
+    ordered: Sequence[str],
+    sources: Mapping[int, tuple[str, str]],
+) -> Signature:
+    """What rules see of the first node of a chain. A source that is gone has no name."""
+    labels = {name: one.value for name, one in combine(chain, stated, ordered).items()}
+    return Signature(tuple(sorted(labels.items())), *sources.get(chain[0].source, ("", "")))
+
+
+def load_sources(session: Session, tenant: int, ids: Iterable[int]) -> dict[int, tuple[str, str]]:
+    """Key and connector of sources."""
+    rows = session.execute(
+        select(Source.id, Source.key, Source.connector).where(Source.tenant_id == tenant, Source.id.in_(sorted(ids)))
+    )
+    return {id_: (key, connector) for id_, key, connector in rows}
+
+
+def load_rulings(
+    session: Session,
+    subject: Subject,
+    chains: Mapping[int, Sequence[NodeView]],
+    at: datetime,
+    rules: Sequence[Rule] | None = None,
+) -> Rulings:
+    """The rulings for a person over some chains: one statement where there are no rules, five where there are.
+
+    `rules` are those to ask instead of the ones that stand, as a simulation does.
+    """
+    found = open_rules(session, subject.tenant) if rules is None else rules
+    if not found or subject.nobody:
+        return no_rules
+    nodes = {node.id: node for chain in chains.values() for node in chain}
+    ordered = classifications(session, subject.tenant)
+    return Rulebook(
+        rules=found,
+        ordered=ordered,
+        stated=load_labels(session, subject.tenant, nodes),
+        sources=load_sources(session, subject.tenant, {node.source for node in nodes.values()}),
+        asking=Asking(session, subject, at, ordered),
+    )

@@ -1,0 +1,59 @@
+"""Runs `ambit` as its user would: in this process, or as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from typer.testing import CliRunner
+
+from cli.main import app
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its standard output, which must be one JSON document and nothing else."""
+        return json.loads(self.out)
+
+
+def ambit(data_dir: Path, *arguments: str, stdin: str | None = None) -> Ran:
+    """Runs a command in this process."""
+    try:
+        result = CliRunner().invoke(app, ["--data-dir", str(data_dir), *arguments], input=stdin)
+    finally:
+        structlog.reset_defaults()  # the command's log went to a stream that is closed now
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Ran(result.exit_code, result.stdout, result.stderr)
+
+
+def process(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path = ROOT, python: str = "cli.main") -> Ran:
+    """Runs a module of ours as a process of its own."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AMBIT_")}
+    done = subprocess.run(
+        [sys.executable, "-m", python, *arguments],
+        env={**clean, "PYTHONPATH": str(ROOT), **(env or {})},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
