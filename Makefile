@@ -75,7 +75,7 @@ $(VENV)/.stamp-run: pyproject.toml requirements.lock | $(BIN)/python
 	$(call install,llm$(,)server,Ambit and what it needs)
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-run
-	$(call install,llm$(,)server$(,)dev,the development tools)
+	$(call install,llm$(,)server$(,)sql$(,)objects$(,)eval$(,)dev,the development tools)
 
 $(VENV)/.stamp-bench: $(VENV)/.stamp-run
 	$(call install,llm$(,)server$(,)bench,what the benchmarks compare with)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -191,7 +191,12 @@ def _wrong_header(message: str) -> InvalidError:
 
 def asker(request: Request, ctx: Ctx, cred: Querier) -> Caller:
     """The person a query is for: always named, always one the app may act for."""
-    return act_for(ctx.runtime, cred, named_user(request))
+    return _from_here(request, act_for(ctx.runtime, cred, named_user(request)))
+
+
+def _from_here(request: Request, caller: Caller) -> Caller:
+    """The caller with the address that the server sees, for rules that read it."""
+    return replace(caller, address=request.client.host if request.client else None)
 
 
 Asker = Annotated[Caller, Depends(asker)]
@@ -202,7 +207,7 @@ def viewer(request: Request, ctx: Ctx, cred: Cred) -> Caller | None:
     name = named_user(request)
     if name is None and "admin" in cred.rights:
         return None
-    return act_for(ctx.runtime, cred, name)
+    return _from_here(request, act_for(ctx.runtime, cred, name))
 
 
 Viewer = Annotated[Caller | None, Depends(viewer)]

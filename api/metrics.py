@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 from starlette.types import Scope
 
 from core.db import Database, now
-from core.tables import Document, Item, Run
+from core.tables import Document, Item, Run, Source
 from ingest.dispatch import OPEN
 from ingest.runs import OPEN_RUN
 
@@ -62,6 +63,9 @@ class _Work(Collector):
             yield _gauge("ambit_queue_oldest_seconds", "Age of the oldest run with work.", [], [_oldest(session)])
             yield _gauge("ambit_runs", "Open runs by state.", ["state"], _runs(session))
             yield _gauge("ambit_documents", "Documents by state.", ["state"], _documents(session))
+            stale, ratio = _freshness(session)
+            yield _gauge("ambit_sources_stale", "Sources refused for the age of their access data.", [], [(stale,)])
+            yield _gauge("ambit_access_age_ratio", "Highest age of access data over its limit.", [], [(ratio,)])
 
 
 def _gauge(name: str, text: str, labels: list[str], rows: list[tuple[Any, ...]]) -> GaugeMetricFamily:
@@ -85,6 +89,18 @@ def _runs(session: Session) -> list[tuple[Any, ...]]:
 
 def _documents(session: Session) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in session.execute(select(Document.state, func.count()).group_by(Document.state))]
+
+
+def _freshness(session: Session) -> tuple[int, float]:
+    """How many sources have reached their limit, and the highest share of a limit; a source never crawled has."""
+    rows = session.execute(
+        select(Source.max_access_age_s, Source.access_synced_at).where(
+            Source.state != "deleted", Source.max_access_age_s.is_not(None)
+        )
+    ).all()
+    at = now(session)
+    ages = [(at - synced).total_seconds() / (limit or 1) if synced else math.inf for limit, synced in rows]
+    return sum(one >= 1 for one in ages), max(ages, default=0.0)
 
 
 def _oldest(session: Session) -> tuple[float]:

@@ -7,7 +7,9 @@ import sys
 
 from bench.report import publish
 
-NAMES = ("start", "ingest")
+NAMES = (
+    "start", "ingest", "fairness", "encode", "quality", "search", "retrieve", "access", "recall", "revocation",
+)  # fmt: skip
 
 
 def main(names: list[str]) -> int:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Select, insert, select
 from sqlalchemy.orm import Session
 
@@ -32,36 +34,56 @@ _BATCH = 2000
 _SENTENCES = 8
 
 
-def build(runtime: Runtime, tenant: int, chunks: int, *, seed: int = 11) -> None:
+@dataclass(frozen=True)
+class Kept:
+    """What was stored, for an exact search beside the index: row by row a vector, its chunk and its node."""
+
+    vectors: NDArray[np.float32]
+    chunks: NDArray[np.int64]
+    nodes: NDArray[np.int64]
+
+
+def build(runtime: Runtime, tenant: int, chunks: int, *, seed: int = 11) -> Kept:
     """Fills an empty installation with `chunks` chunks in documents of ten, spread over 200 folders."""
     places = _places(runtime, tenant)
+    chance, vectors = random.Random(seed), np.random.default_rng(seed)
+    stored, rows = [], []
+    for start in range(0, chunks // CHUNKS_PER_DOCUMENT, _BATCH // CHUNKS_PER_DOCUMENT):
+        numbers = range(start, min(start + _BATCH // CHUNKS_PER_DOCUMENT, chunks // CHUNKS_PER_DOCUMENT))
+        texts = [_text(chance) for _ in range(len(numbers) * CHUNKS_PER_DOCUMENT)]
+        with runtime.db.write() as session:
+            batch = _documents(session, tenant, places, numbers, texts)
+        stored.append(_index(runtime, tenant, places[0], batch, vectors))
+        rows += [(row["id"], row["node"]) for row in batch]
+    pairs = np.array(rows, dtype=np.int64)
+    return Kept(np.concatenate(stored), pairs[:, 0], pairs[:, 1])
+
+
+def unit_vectors(chance: np.random.Generator, count: int, dimension: int) -> NDArray[np.float32]:
+    """Vectors of length 1 in random directions."""
+    dense = chance.standard_normal((count, dimension)).astype(np.float32)
+    return np.asarray(dense / np.linalg.norm(dense, axis=1, keepdims=True), dtype=np.float32)
+
+
+def _index(
+    runtime: Runtime, tenant: int, source: int, rows: Sequence[dict[str, Any]], chance: np.random.Generator
+) -> NDArray[np.float32]:
     generation = runtime.stack.generation()
     sparse = SparseEncoder(generation.sparse)
-    chance, vectors = random.Random(seed), np.random.default_rng(seed)
-    number = 0
-    while number < chunks // CHUNKS_PER_DOCUMENT:
-        count = min(_BATCH // CHUNKS_PER_DOCUMENT, chunks // CHUNKS_PER_DOCUMENT - number)
-        texts = [_text(chance) for _ in range(count * CHUNKS_PER_DOCUMENT)]
-        with runtime.db.write() as session:
-            rows = _documents(session, tenant, places, range(number, number + count), texts)
-            session.execute(
-                insert(ChunkPoint), [{"generation_id": generation.id, "chunk_id": row["id"]} for row in rows]
-            )
-        dense = vectors.standard_normal((len(rows), generation.dimension)).astype(np.float32)
-        dense /= np.linalg.norm(dense, axis=1, keepdims=True)
-        runtime.stack.index.upsert(
-            generation.collection,
-            [
-                Point(
-                    point_id(generation.id, row["document_id"], row["hash"], 0),
-                    dense[place],
-                    sparse.encode_passage(row["text"]),
-                    Payload(tenant, places[0], row["document_id"], row["id"], row["node"]),
-                )
-                for place, row in enumerate(rows)
-            ],
+    dense = unit_vectors(chance, len(rows), generation.dimension)
+    points = [
+        Point(
+            point_id(generation.id, row["document_id"], row["hash"], 0),
+            dense[place],
+            sparse.encode_passage(row["text"]),
+            Payload(tenant, source, row["document_id"], row["id"], row["node"]),
         )
-        number += count
+        for place, row in enumerate(rows)
+    ]
+    runtime.stack.index.upsert(generation.collection, points)
+    with runtime.db.write() as session:
+        session.execute(insert(ChunkPoint), [{"generation_id": generation.id, "chunk_id": row["id"]} for row in rows])
+    return dense
 
 
 def queries(count: int, *, seed: int = 5) -> list[str]:

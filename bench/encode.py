@@ -1,4 +1,4 @@
-"""Encoding on the CPU against plain `SentenceTransformer.encode(batch_size=32)`: same texts, model, machine, one run."""
+"""Encoding on the CPU against `SentenceTransformer.encode(batch_size=32)`: same texts, model and machine, one run."""
 
 from __future__ import annotations
 

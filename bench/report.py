@@ -15,8 +15,9 @@ import psutil
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
-    "ambit", "torch", "sentence-transformers", "qdrant-edge-py", "qdrant-client", "sqlalchemy", "llama-index-core",
-    "llama-index-vector-stores-qdrant", "llama-index-embeddings-huggingface", "unstructured", "pypdfium2",
+    "ambit", "torch", "openvino", "sentence-transformers", "qdrant-edge-py", "qdrant-client", "sqlalchemy",
+    "llama-index-core", "llama-index-vector-stores-qdrant", "llama-index-embeddings-huggingface", "unstructured",
+    "pypdfium2",
 )  # fmt: skip
 
 

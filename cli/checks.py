@@ -161,8 +161,15 @@ def _index(runtime: Runtime, *, standing: bool) -> Finding:
         return Finding("index", "ok", f"held by `ambit serve` at {serving.url} (pid {serving.pid})")
     if not standing:
         return Finding("index", "note", "not looked at, since SQL says which collection is live")
+    from ingest.reconcile import noted_points
+
     live = runtime.stack.generation()
-    return Finding("index", "ok", f"{live.collection} holds {runtime.stack.index.count(live.collection)} points")
+    points, noted = runtime.stack.index.count(live.collection), noted_points(runtime.db, live.id)
+    told = f"{live.collection} holds {points} points"
+    if points == noted:
+        return Finding("index", "ok", told)
+    state: State = "note" if points else "fail"
+    return Finding("index", state, f"{told}, and SQL notes {noted}", "run `ambit index repair`")
 
 
 def _mend_index(settings: Settings) -> str:

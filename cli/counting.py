@@ -54,6 +54,10 @@ class CountingIndex:
         self.touched += len(ids)
         self._inner.describe(collection, ids, facets=facets, modified=modified)
 
+    def existing(self, collection: str, ids: Sequence[str]) -> set[str]:
+        """As the index does."""
+        return self._inner.existing(collection, ids)
+
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         """Counts removals."""
         self.touched += len(ids)

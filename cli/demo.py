@@ -50,7 +50,7 @@ class _Demo:
         from cli.store import Store, log_little
         from ingest.runner import Runner
 
-        settings = embedded_settings(data_dir).model_copy(update={"encoder_backend": "torch"})  # no export for one use
+        settings = embedded_settings(data_dir)
         log_little(settings)
         runtime = Runtime(settings)
         try:

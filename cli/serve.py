@@ -136,6 +136,7 @@ class _Background:
         self._ready = False
         self._stopping = threading.Event()
         self._runner: Any = None
+        self._keeper: Any = None
         self._thread = threading.Thread(target=self._start, name="ambit-warm-up", daemon=True)
 
     def ready(self) -> Mapping[str, bool]:
@@ -150,6 +151,8 @@ class _Background:
         """Lets the batch in hand end."""
         self._stopping.set()
         self._thread.join(60)
+        if self._keeper is not None:
+            self._keeper.stop()
         if self._runner is not None:
             self._runner.stop()
 
@@ -168,10 +171,13 @@ class _Background:
         else:
             return
         if self._work:
+            from ingest.keeper import Keeper
             from ingest.runner import Runner
 
             self._runner = Runner(self._runtime.pipeline)
             self._runner.start()
+            self._keeper = Keeper(self._runtime.pipeline)
+            self._keeper.start()
         self._ready = True
         logger().info("ready")
 

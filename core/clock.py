@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.visitors import InternalTraversal
 from sqlalchemy.types import TypeDecorator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -48,7 +49,11 @@ class db_now(FunctionElement[datetime]):  # noqa: N801 - reads as a SQL function
     """The database's clock, as an `Instant`; `plus_us` shifts it by a constant number of microseconds."""
 
     type = Instant()
-    inherit_cache = False
+    inherit_cache = True
+    _traverse_internals = [  # noqa: RUF012 - read by SQLAlchemy
+        *FunctionElement._traverse_internals,  # noqa: SLF001 - how SQLAlchemy wants a compiled statement's key told
+        ("plus_us", InternalTraversal.dp_plain_obj),
+    ]
     name = "db_now"
 
     def __init__(self, plus_us: int = 0) -> None:

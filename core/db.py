@@ -56,9 +56,12 @@ def insert_new(session: Session, table: type[Any], rows: Sequence[dict[str, Any]
         session.execute(insert(table).on_conflict_do_nothing(), list(rows))
 
 
+_NOW = select(db_now())
+
+
 def now(session: Session) -> datetime:
     """The database's clock."""
-    return session.execute(select(db_now())).scalar_one()
+    return session.execute(_NOW).scalar_one()
 
 
 def json_text(value: Any) -> str:

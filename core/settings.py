@@ -46,6 +46,9 @@ class Settings(BaseSettings):
         None, description="Folder of models exported for OpenVINO; absent: `encoders` in `data_dir`."
     )
     encoder_threads: int = Field(0, ge=0, description="Threads of the encoder; 0: one for each core.")
+    reembed_rate: float = Field(
+        0.0, ge=0, description="Most chunks a second that a change of encoder may encode; 0: no limit."
+    )
     chunk_tokens: int = Field(
         200, ge=32, le=8192, description="Most tokens of a chunk, counted by the encoder's tokenizer."
     )

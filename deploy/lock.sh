@@ -13,7 +13,7 @@ pip="$folder/venv/bin/pip"
 # torch comes first and alone: a resolver that meets it among the others may choose a build for graphics cards.
 torch=$(sed -n 's/^ *"\(torch==[^"]*\)",$/\1/p' pyproject.toml)
 "$pip" install -qq --no-compile "$torch"
-"$pip" install -qq --no-compile --editable '.[llm,server,dev,bench]'
+"$pip" install -qq --no-compile --editable '.[llm,server,sql,objects,eval,dev,bench]'
 "$pip" check
 
 {

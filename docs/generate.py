@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -20,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 from pydantic import SecretStr  # noqa: E402 - the root must be on the path first
 from pydantic.fields import FieldInfo  # noqa: E402
 
+from bench.page import benchmarks_page, peers_page  # noqa: E402
 from core.settings import Settings  # noqa: E402
 
 PACKAGES = (
@@ -75,9 +77,23 @@ def item_codes() -> set[str]:
     return {code for tree in _trees() for code in _codes_in(tree)}
 
 
-PARTS = {
+def connector_tables(name: str) -> str:
+    """What the connector `name` takes, from its schema."""
+    from ingest.connectors.describe import markdown
+    from ingest.connectors.registry import describe
+
+    return markdown(describe(name).schema)
+
+
+PARTS: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "docs" / "settings.md": {"settings": settings_table},
     ROOT / "docs" / "errors.md": {"errors": errors_table},
+    ROOT / "docs" / "benchmarks.md": {"benchmarks": benchmarks_page, "peers": peers_page},
+    **{
+        path: {path.stem: partial(connector_tables, path.stem)}
+        for path in sorted((ROOT / "docs" / "connectors").glob("*.md"))
+        if f"<!-- generated: {path.stem} -->" in path.read_text(encoding="utf-8")
+    },
 }
 
 

@@ -1,76 +1,99 @@
-"""The live generation: the encoder, sparse parameters and collection that searches and writes go to."""
+"""Generations: each one encoder, sparse parameters and collection. Searches and writes go to the live one."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from core.db import Database
+from core.errors import NotFoundError
 from core.tables import Generation
 from embed.encoders.base import Encoder
-from embed.encoders.verify import EncoderMismatchError
 from embed.sparse import SparseParams
+
+BUILDING, LIVE, RETIRED, DROPPING = "building", "live", "retired", "dropping"
 
 
 @dataclass(frozen=True, slots=True)
 class LiveGeneration:
-    """A generation as it stands in SQL; its id goes into `core.ids.point_id`."""
+    """A generation as it stands in SQL; its id goes into `core.ids.point_id`.
+
+    Attributes:
+        encoder: the encoder's name.
+        model: how the encoder is found: a name or a folder.
+    """
 
     id: int
     collection: str
     dimension: int
     sparse: SparseParams
+    encoder: str
+    model: str
 
 
-def live_generation(db: Database, encoder: Encoder, sparse: SparseParams) -> LiveGeneration:
-    """The live generation, made from `encoder` and `sparse` where there is none yet; several processes end with one.
+def live_generation(db: Database, encoder: Callable[[], tuple[Encoder, str]], sparse: SparseParams) -> LiveGeneration:
+    """The live generation, made where there is none yet; several processes end with one.
 
-    Raises:
-        EncoderMismatchError: it was made by another encoder.
+    Args:
+        encoder: gives the encoder of the first generation and how it is found; called only where there is none.
+        sparse: parameters of the first generation.
     """
     with db.read() as session:
-        row = _live(session)
-    if row is None:
-        row = _create(db, encoder, sparse)
-    if (row.encoder, row.dimension) != (encoder.name, encoder.dimension):
-        raise EncoderMismatchError(
-            f"the index was made by {row.encoder} ({row.dimension} dimensions), and the settings name {encoder.name} "
-            f"({encoder.dimension}): run re-embedding, or set AMBIT_ENCODER back"
-        )
-    return LiveGeneration(row.id, row.collection, row.dimension, SparseParams.from_json(row.sparse))
-
-
-def _create(db: Database, encoder: Encoder, sparse: SparseParams) -> Generation:
-    """Looks again under a lock, so that the second of two processes finds what the first made."""
+        row = session.scalar(select(Generation).where(Generation.state == LIVE))
+        if row is not None:
+            return from_row(row)
+    made, model = encoder()
     with db.write() as session:
-        if not db.is_sqlite:
-            session.execute(text("LOCK TABLE generation IN SHARE ROW EXCLUSIVE MODE"))
-        found = _live(session)
-        if found is not None:
-            return found
-        number = (session.scalar(select(func.max(Generation.id))) or 0) + 1
-        row = Generation(
-            encoder=encoder.name,
-            dimension=encoder.dimension,
-            sparse=sparse.to_json(),
-            collection=collection_name(number, encoder.name),
-            state="live",
-        )
-        session.add(row)
-        session.flush()
-        return row
+        lock_generations(session)
+        found = session.scalar(select(Generation).where(Generation.state == LIVE))
+        return from_row(found or add_generation(session, made, model, sparse, state=LIVE))
+
+
+def one_generation(db: Database, number: int) -> LiveGeneration:
+    """The generation of that id, whatever its state.
+
+    Raises:
+        NotFoundError: it was dropped.
+    """
+    with db.read() as session:
+        row = session.get(Generation, number)
+        if row is None:
+            raise NotFoundError(f"there is no generation {number} any more")
+        return from_row(row)
+
+
+def from_row(row: Generation) -> LiveGeneration:
+    """A generation apart from its session."""
+    sparse = SparseParams.from_json(row.sparse)
+    return LiveGeneration(row.id, row.collection, row.dimension, sparse, row.encoder, row.model or row.encoder)
+
+
+def lock_generations(session: Session) -> None:
+    """Makes whoever else changes generations wait for this transaction; SQLite writers wait anyway."""
+    if session.get_bind().dialect.name != "sqlite":
+        session.execute(text("LOCK TABLE generation IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def add_generation(session: Session, encoder: Encoder, model: str, sparse: SparseParams, *, state: str) -> Generation:
+    """A new row; the caller holds the lock."""
+    number = (session.scalar(select(func.max(Generation.id))) or 0) + 1
+    row = Generation(
+        encoder=encoder.name,
+        model=model,
+        dimension=encoder.dimension,
+        sparse=sparse.to_json(),
+        collection=collection_name(number, encoder.name),
+        state=state,
+    )
+    session.add(row)
+    session.flush()
+    return row
 
 
 def collection_name(number: int, encoder: str) -> str:
     """Name of a generation's collection, as in `g1_all-minilm-l6-v2`."""
     return f"g{number}_" + re.sub(r"[^a-z0-9.-]+", "-", encoder.lower())[:80]
-
-
-def _live(session: Session) -> Generation | None:
-    row = session.scalar(select(Generation).where(Generation.state == "live"))
-    if row is not None:
-        session.expunge(row)
-    return row

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import cached_property
 
 import numpy as np
+from sqlalchemy import select
 
 from core.db import Database
+from core.errors import SettingError
 from core.settings import Settings
+from core.tables import ChunkPoint
 from embed.encoders.base import Encoder, Tokenizer, Vectors
 from embed.encoders.factory import make_encoder
-from embed.encoders.verify import verify
-from embed.generations import LiveGeneration, live_generation
-from embed.index.base import CollectionSpec, Filters, Hit, PointRefusedError, SearchRequest, SparseVector, VectorIndex
+from embed.encoders.verify import EncoderMismatchError, verify
+from embed.generations import LiveGeneration, live_generation, one_generation
+from embed.index.base import (
+    CollectionSpec,
+    Filters,
+    Hit,
+    IndexUnavailableError,
+    PointRefusedError,
+    SearchRequest,
+    SparseVector,
+    VectorIndex,
+)
 from embed.index.factory import make_index
 from embed.sparse import SparseEncoder, SparseParams
 from policies.scope import ReadScope
+
+_log = logging.getLogger(__name__)
+
+MEND = "`ambit serve` rebuilds it from the stored texts by itself; without it, run `ambit index repair`"
 
 _TERMS_PER_TOKEN = 0.4
 """Terms, stop words left out, that BM25 counts in a chunk for each token it may have; measured on English prose."""
@@ -32,7 +49,9 @@ class VectorStack:
         self._warming = threading.Lock()
         self._ready: set[str] = set()
         self._sparse: dict[int, SparseEncoder] = {}
-        self._verified = False
+        self._encoders: dict[str, Encoder] = {}
+        self._verified: set[str] = set()
+        self._live_model: str | None = None
 
     @property
     def index(self) -> VectorIndex:
@@ -42,9 +61,8 @@ class VectorStack:
 
     @property
     def encoder(self) -> Encoder:
-        """The dense encoder."""
-        with self._lock:
-            return self._encoder
+        """The live generation's dense encoder; before any generation was looked at, the one that the settings name."""
+        return self.encoder_of(self._live_model or self._settings.encoder)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -59,29 +77,71 @@ class VectorStack:
             IndexUnavailableError: the index cannot be opened.
             SettingError: the encoder is not on this machine.
         """
-        self.generation()
+        live = self.generation()
+        if self.lost(live):
+            _log.warning("the index holds no point of collection %s, and SQL notes some: %s", live.collection, MEND)
         if weights:
-            self._verify()
+            self._verified_encoder(live)
 
-    def generation(self) -> LiveGeneration:
-        """The live generation as SQL has it now, its collection standing; made at first use.
+    def generation(self, number: int | None = None) -> LiveGeneration:
+        """The live generation as SQL has it now, or that of id `number`, its collection standing.
+
+        The first one is made at first use, by the encoder that the settings name. From then on the row says which
+        encoder makes the vectors, so that every process follows a switch at its next query.
 
         Raises:
-            EncoderMismatchError: it was made by another encoder; the message says to run re-embedding.
+            EncoderMismatchError: the live generation's encoder is not on this machine, or is not what it was.
+            NotFoundError: there is no generation `number`.
         """
-        params = SparseParams(avg_len=_TERMS_PER_TOKEN * self._settings.chunk_tokens)
-        live = live_generation(self._db, self.encoder, params)
+        if number is None:
+            params = SparseParams(avg_len=_TERMS_PER_TOKEN * self._settings.chunk_tokens)
+            found = live_generation(self._db, self._first_encoder, params)
+            self._fitting(found)
+            self._live_model = found.model
+        else:
+            found = one_generation(self._db, number)
         with self._lock:
-            if live.collection not in self._ready:
-                self._index.ensure(CollectionSpec(live.collection, live.dimension))
-                self._ready.add(live.collection)
-        return live
+            if found.collection not in self._ready:
+                self._index.ensure(CollectionSpec(found.collection, found.dimension))
+                self._ready.add(found.collection)
+        return found
 
-    def embed_passages(self, inputs: list[str]) -> list[tuple[Vectors, SparseVector]]:
-        """For each encoder input its dense vector, of shape (dimension,), and its term weights, in the order given."""
-        sparse = self._sparse_encoder(self.generation())
-        self._verify()
-        dense = self.encoder.encode_passages(inputs)
+    def encoder_of(self, model: str) -> Encoder:
+        """The encoder of that name or folder; its weights load at first use.
+
+        Raises:
+            SettingError: it is not on this machine.
+        """
+        with self._lock:
+            if model == self._settings.encoder:
+                return self._encoder
+            if model not in self._encoders:
+                self._encoders[model] = make_encoder(self._settings, model)
+            return self._encoders[model]
+
+    def lost(self, live: LiveGeneration) -> bool:
+        """Whether the index is empty though SQL notes points in it, as after the loss of its folder."""
+        with self._db.read() as session:
+            noted = session.scalars(select(ChunkPoint.chunk_id).where(ChunkPoint.generation_id == live.id).limit(1))
+            return noted.first() is not None and self.index.count(live.collection) == 0
+
+    def drop(self, collection: str) -> None:
+        """Removes a collection from the index."""
+        with self._lock:
+            self._ready.discard(collection)
+            self._index.drop(collection)
+
+    def embed_passages(
+        self, inputs: list[str], generation: LiveGeneration | None = None
+    ) -> list[tuple[Vectors, SparseVector]]:
+        """For each encoder input its dense vector, of shape (dimension,), and its term weights, in the order given.
+
+        Args:
+            generation: whose encoder and term weights; None: the live one's.
+        """
+        chosen = generation or self.generation()
+        sparse = self._sparse_encoder(chosen)
+        dense = self._verified_encoder(chosen).encode_passages(inputs)
         return [(dense[place], sparse.encode_passage(text)) for place, text in enumerate(inputs)]
 
     def search(self, query: str, scope: ReadScope, *, limit: int, filters: Filters | None = None) -> list[Hit]:
@@ -90,20 +150,23 @@ class VectorStack:
         A query of stop words alone is searched by its dense vector.
 
         Raises:
+            IndexUnavailableError: the index does not answer, or was lost and is not rebuilt yet.
             PointRefusedError: the encoder gave a vector that is not finite or of another dimension.
         """
         if scope.empty or limit < 1:
             return []
         live = self.generation()
-        self._verify()
         request = SearchRequest(
-            dense=_usable(self.encoder.encode_query(query), live.dimension),
+            dense=_usable(self._verified_encoder(live).encode_query(query), live.dimension),
             sparse=self._sparse_encoder(live).encode_query(query),
             limit=limit,
             candidates=self._settings.search_candidates,
             filters=filters or Filters(),
         )
-        return self.index.search(live.collection, request, scope)
+        hits = self.index.search(live.collection, request, scope)
+        if not hits and self.lost(live):
+            raise IndexUnavailableError(f"the index was lost: {MEND}")
+        return hits
 
     def close(self) -> None:
         """Flushes and releases the index."""
@@ -120,14 +183,39 @@ class VectorStack:
     def _encoder(self) -> Encoder:
         return make_encoder(self._settings)
 
-    def _verify(self) -> None:
-        """Once: loads the weights and holds their vectors against the reference."""
-        encoder = self.encoder
+    def _first_encoder(self) -> tuple[Encoder, str]:
+        with self._lock:
+            return self._encoder, self._settings.encoder
+
+    def _fitting(self, generation: LiveGeneration) -> Encoder:
+        """The generation's encoder, its weights not yet loaded.
+
+        Raises:
+            EncoderMismatchError: there is none of that name, or it makes vectors of another length.
+        """
+        advice = "bring it back, or build the index anew with `ambit reembed --encoder` (re-embedding)"
+        try:
+            encoder = self.encoder_of(generation.model)
+        except SettingError as error:
+            raise EncoderMismatchError(
+                f"the index was made by {generation.encoder}: {error.detail}; {advice}"
+            ) from error
+        if (encoder.name, encoder.dimension) != (generation.encoder, generation.dimension):
+            raise EncoderMismatchError(
+                f"the index was made by {generation.encoder} ({generation.dimension} dimensions), and "
+                f"{generation.model} is now {encoder.name} ({encoder.dimension}): {advice}"
+            )
+        return encoder
+
+    def _verified_encoder(self, generation: LiveGeneration) -> Encoder:
+        """The generation's encoder; once each, its weights are loaded and its vectors held against the reference."""
+        encoder = self._fitting(generation)
         with self._warming:
-            if not self._verified:
+            if generation.model not in self._verified:
                 encoder.warm_up()
                 verify(encoder)
-                self._verified = True
+                self._verified.add(generation.model)
+        return encoder
 
     def _sparse_encoder(self, live: LiveGeneration) -> SparseEncoder:
         with self._lock:

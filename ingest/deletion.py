@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from core.clock import db_now
 from core.tables import Document, DocumentVersion, Item
 from ingest.batches import batched
+from ingest.points import outdate
 from policies.epoch import remember
 from policies.nodes import closed_node
 
@@ -81,6 +82,7 @@ def move(session: Session, document: Document, node: int) -> bool:
         return False
     remember(session, document.tenant_id, "document", document, placement(document))
     document.node_id, document.pending_node_id = node, None
+    outdate(session, document.id)
     return True
 
 

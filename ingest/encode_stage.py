@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from core.db import insert_new
 from core.errors import AmbitError, LeaseLostError
 from core.ids import point_id
 from core.jobs import Claim, renew, settle
-from core.tables import Chunk, ChunkPoint, Document, DocumentVersion, Item, PointGarbage, Upload, VersionChunk
+from core.tables import Chunk, ChunkPoint, Document, DocumentVersion, Generation, Item, Upload, VersionChunk
 from core.telemetry import logger
-from embed.generations import LiveGeneration
+from embed.generations import LIVE, LiveGeneration
 from embed.index.base import Payload, Point
 from ingest.batches import batched
 from ingest.deletion import move
 from ingest.facets import facet_ids, seconds
-from ingest.model import ItemError, encoder_input
+from ingest.model import encoder_input
 from ingest.parse_stage import close_failed, unexpected
 from ingest.pipeline import Pipeline
+from ingest.points import note, outdate, reclaim, regret
 
 CHUNKS_AT_ONCE = 256
 
@@ -73,7 +73,9 @@ def _encode(pipeline: Pipeline, claims: Sequence[Claim]) -> None:
     for work in works:
         _refresh_kept(pipeline, generation, work)
         with pipeline.db.write() as session:
-            _commit(session, generation, work)
+            done = _commit(session, generation, work)
+        if not done:
+            _encode(pipeline, [work.held])
     pipeline.wake("finish")
 
 
@@ -118,8 +120,8 @@ def _index(pipeline: Pipeline, generation: LiveGeneration, works: Sequence[_Work
         renew(session, Item, [work.held for work in works], lease_s=pipeline.settings.lease_s)
         chunks = session.scalars(select(Chunk).where(Chunk.id.in_(ids))).all()
         names = {chunk.id: point_id(generation.id, chunk.document_id, chunk.hash, chunk.ordinal) for chunk in chunks}
-        _reclaim(session, generation.id, list(names.values()))
-    vectors = pipeline.stack.embed_passages([encoder_input(chunk.context, chunk.text) for chunk in chunks])
+        reclaim(session, generation.id, list(names.values()))
+    vectors = pipeline.stack.embed_passages([encoder_input(chunk.context, chunk.text) for chunk in chunks], generation)
     points = [
         Point(
             id=names[chunk.id], dense=dense, sparse=sparse, payload=_payload(by_document[chunk.document_id], chunk.id)
@@ -130,22 +132,11 @@ def _index(pipeline: Pipeline, generation: LiveGeneration, works: Sequence[_Work
     try:
         with pipeline.db.write() as session:
             renew(session, Item, [work.held for work in works], lease_s=pipeline.settings.lease_s)
-            _record(session, generation.id, [chunk.id for chunk in chunks])
+            note(session, generation.id, [chunk.id for chunk in chunks])
     except LeaseLostError:
-        _regret(pipeline, generation.id, names)
+        with pipeline.db.write() as session:
+            regret(session, generation.id, names)
         raise
-
-
-def _regret(pipeline: Pipeline, generation: int, names: Mapping[int, str]) -> None:
-    """Points just written for chunks that were removed meanwhile are garbage."""
-    with pipeline.db.write() as session:
-        kept = set(session.scalars(select(Chunk.id).where(Chunk.id.in_(list(names)))))
-        rows = [
-            {"generation_id": generation, "point_id": point, "state": "pending"}
-            for chunk, point in names.items()
-            if chunk not in kept
-        ]
-        insert_new(session, PointGarbage, rows)
 
 
 def _payload(work: _Work, chunk: int) -> Payload:
@@ -158,29 +149,6 @@ def _payload(work: _Work, chunk: int) -> Payload:
         facets=work.facets,
         modified=work.modified,
     )
-
-
-def _reclaim(session: Session, generation: int, points: Sequence[str]) -> None:
-    """Takes points off the garbage list before they are written again.
-
-    Raises:
-        ItemError: one is being removed this moment; the item waits until that is over.
-    """
-    for part in batched(points, 5000):
-        rows = session.scalars(
-            select(PointGarbage)
-            .where(PointGarbage.generation_id == generation, PointGarbage.point_id.in_(part))
-            .with_for_update()
-        ).all()
-        if any(row.state == "deleting" for row in rows):
-            raise ItemError("point_busy", "a point that is wanted again is just being removed", transient=True)
-        for row in rows:
-            session.delete(row)
-
-
-def _record(session: Session, generation: int, chunks: Sequence[int]) -> None:
-    rows = [{"generation_id": generation, "chunk_id": one} for one in chunks]
-    insert_new(session, ChunkPoint, rows)
 
 
 def _refresh_kept(pipeline: Pipeline, generation: LiveGeneration, work: _Work) -> None:
@@ -213,13 +181,20 @@ def _points(session: Session, generation: int, version: int, *, also: int | None
     return [point_id(generation, document, name, ordinal) for document, name, ordinal in session.execute(wanted)]
 
 
-def _commit(session: Session, generation: LiveGeneration, work: _Work) -> None:
-    """Swaps the new version in: one transaction, after which readers see it and the old one is garbage."""
+def _commit(session: Session, generation: LiveGeneration, work: _Work) -> bool:
+    """Swaps the new version in: one transaction, after which readers see it and the old one is garbage.
+
+    False, and nothing done, where another generation went live since: the version has no points there yet.
+    """
+    live = select(Generation.id).where(Generation.id == generation.id, Generation.state == LIVE)
+    if session.scalar(live.with_for_update(read=True)) is None:
+        return False
     settle(session, Item, work.held, state="done", lease_until=None, error_code=None, error_detail=None)
     document = session.get_one(Document, work.document)
     version = session.get_one(DocumentVersion, work.version)
     item = session.get_one(Item, work.held.id)
     if document.version_id is not None:
+        _outdate(session, document, work)
         session.execute(update(DocumentVersion).where(DocumentVersion.id == document.version_id).values(state="old"))
     document.version_id, version.state = version.id, "current"
     document.source_version, document.content_hash = version.source_version, version.content_hash
@@ -230,6 +205,14 @@ def _commit(session: Session, generation: LiveGeneration, work: _Work) -> None:
     upload = item.payload["data"].get("upload")
     if upload is not None:
         session.execute(delete(Upload).where(Upload.id == upload))
+    return True
+
+
+def _outdate(session: Session, document: Document, work: _Work) -> None:
+    """Where facets or time change, points kept from the version before are out of date in other generations."""
+    before = session.get_one(DocumentVersion, document.version_id)
+    if facet_ids_known(session, before) != work.facets or seconds(before) != work.modified:
+        outdate(session, document.id)
 
 
 def place_items(pipeline: Pipeline, claims: Sequence[Claim]) -> None:
@@ -251,10 +234,10 @@ def _place(pipeline: Pipeline, held: Claim) -> None:
     with pipeline.db.read() as session:
         item = session.get_one(Item, held.id)
         document = session.get_one(Document, item.document_id)
-        node = document.node_id
+        number, node = document.id, document.node_id
         points = _points(session, generation.id, document.version_id) if document.version_id else []
     if points:
         pipeline.stack.index.place(generation.collection, points, acl=node)
     with pipeline.db.write() as session:
-        moved_again = session.get_one(Document, document.id).node_id != node
+        moved_again = session.get_one(Document, number).node_id != node
         settle(session, Item, held, state="pending" if moved_again else "done", lease_until=None)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from core.db import insert_new
 from core.ids import point_id
 from core.tables import Chunk, ChunkPoint, DocumentVersion, Generation, PointGarbage, VersionChunk
+from embed.generations import DROPPING
 from ingest.batches import batched
 from ingest.dispatch import claim_garbage
 from ingest.pipeline import Pipeline
@@ -50,7 +51,7 @@ def _discard(session: Session, chunks: Sequence[Chunk]) -> None:
     if not chunks:
         return
     by_id = {chunk.id: chunk for chunk in chunks}
-    generations = session.scalars(select(Generation.id)).all()
+    generations = session.scalars(select(Generation.id).where(Generation.state != DROPPING)).all()
     rows = [
         {
             "generation_id": generation,
@@ -68,8 +69,8 @@ def _discard(session: Session, chunks: Sequence[Chunk]) -> None:
 def _remove_points(pipeline: Pipeline) -> int:
     done = 0
     with pipeline.db.read() as session:
-        generations = {row.id: row.collection for row in session.scalars(select(Generation))}
-    for generation, collection in generations.items():
+        generations = session.scalars(select(Generation.id).where(Generation.state != DROPPING)).all()
+    for generation in generations:
         with pipeline.db.write() as session:
             lease_s = pipeline.settings.lease_s
             claims = claim_garbage(session, generation, limit=POINTS_AT_ONCE, lease_s=lease_s)
@@ -77,7 +78,7 @@ def _remove_points(pipeline: Pipeline) -> int:
             points = list(session.scalars(select(PointGarbage.point_id).where(PointGarbage.id.in_(ids))))
         if not points:
             continue
-        pipeline.stack.index.delete(collection, points)
+        pipeline.stack.index.delete(pipeline.stack.generation(generation).collection, points)
         with pipeline.db.write() as session:
             for one in claims:
                 session.execute(

@@ -152,13 +152,21 @@ def finish_ready(session: Session) -> list[int]:
 
 def _finish(session: Session, run: Run) -> None:
     failed = session.scalar(select(func.count()).select_from(Item).where(Item.run_id == run.id, Item.state == "failed"))
-    if run.kind == "content":
+    if run.kind == "content" and run.error_code is None:
         _widen(session, run)
-        session.execute(
-            update(Source).where(Source.id == run.source_id).values(content_synced_at=db_now(), cursor=run.checkpoint)
-        )
+        _advance(session, run, clean=not failed)
     run.state = "failed" if run.error_code else "partial" if failed else "succeeded"
     session.execute(update(Run).where(Run.id == run.id).values(ended_at=db_now()))
+
+
+def _advance(session: Session, run: Run, *, clean: bool) -> None:
+    """Notes how far the source was read. After a failed item the next sync starts where this one did: a connector
+    that sends only changes would not send that object again, and what is unchanged costs nothing.
+    """
+    source = session.get_one(Source, run.source_id)
+    source.content_synced_at = db_now()
+    if clean:
+        source.cursor = run.checkpoint
 
 
 def _widen(session: Session, run: Run) -> None:
@@ -166,7 +174,7 @@ def _widen(session: Session, run: Run) -> None:
     waiting = session.scalars(
         select(AclNode).where(AclNode.source_id == run.source_id, AclNode.pending.is_not(None))
     ).all()
-    if not waiting or run.error_code:
+    if not waiting:
         return
     stale = session.scalars(
         select(Item.document_id)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from core.tables import Ace, AclNode, Label, Principal
@@ -44,23 +45,20 @@ class EntryView:
 
 
 def load_chains(session: Session, starts: Iterable[int]) -> dict[int, list[NodeView]]:
-    """For each node, itself and everything above it, nearest first."""
+    """For each node, itself and everything above it, nearest first; a statement for each level of the tree.
+
+    One recursive statement would be read against the whole table on PostgreSQL, which cannot tell how few it takes.
+    """
     wanted = sorted(set(starts))
     nodes: dict[int, NodeView] = {}
-    for offset in range(0, len(wanted), _BATCH):
-        nodes |= _ancestors(session, wanted[offset : offset + _BATCH])
+    frontier = wanted
+    while frontier:
+        for offset in range(0, len(frontier), _BATCH):
+            rows = session.execute(_PLACES, {"ids": frontier[offset : offset + _BATCH]})
+            nodes |= {row[0]: NodeView(*row) for row in rows}
+        above = {nodes[one].parent for one in frontier if one in nodes}
+        frontier = sorted(one for one in above if one is not None and one not in nodes)
     return {start: _walk(nodes, start) for start in wanted if start in nodes}
-
-
-def _ancestors(session: Session, starts: Sequence[int]) -> dict[int, NodeView]:
-    up = select(AclNode.id, AclNode.parent_id).where(AclNode.id.in_(starts)).cte("up", recursive=True)
-    up = up.union(select(AclNode.id, AclNode.parent_id).join(up, AclNode.id == up.c.parent_id))
-    rows = session.execute(
-        select(AclNode.id, AclNode.source_id, AclNode.key, AclNode.parent_id, AclNode.mode, AclNode.closed).join(
-            up, up.c.id == AclNode.id
-        )
-    )
-    return {row[0]: NodeView(*row) for row in rows}
 
 
 def _walk(nodes: dict[int, NodeView], start: int) -> list[NodeView]:
@@ -84,36 +82,57 @@ def load_entries(
     return found
 
 
+def _in_force(*, of_some: bool) -> Any:
+    """Entries in force at some nodes, of some principals or of all."""
+    unresolved = Principal.subject_id.is_(None) & (Principal.kind != EVERYONE)
+    statement: Any = (
+        select(
+            Ace.id,
+            Ace.node_id,
+            Ace.principal_id,
+            Principal.kind,
+            Principal.key,
+            Ace.effect,
+            Ace.origin,
+            Ace.app_id,
+            Ace.not_before,
+            Ace.expires_at,
+            unresolved & Ace.waived.is_(False),
+        )
+        .join(Principal, Principal.id == Ace.principal_id)
+        .where(
+            Ace.tenant_id == bindparam("tenant"),
+            Ace.node_id.in_(_NODES),
+            Ace.epoch_to.is_(None),
+            or_(Ace.not_before.is_(None), Ace.not_before <= bindparam("at")),
+            or_(Ace.expires_at.is_(None), Ace.expires_at > bindparam("at")),
+        )
+        .order_by(Ace.id)
+    )
+    if not of_some:
+        return statement
+    powerful = unresolved & (Ace.effect == "deny") & Ace.waived.is_(False)
+    return statement.where(or_(Ace.principal_id.in_(bindparam("principals", expanding=True)), powerful))
+
+
 def _entries(
     session: Session, tenant: int, nodes: Sequence[int], principals: frozenset[int] | None, at: datetime
 ) -> Iterable[EntryView]:
-    unresolved = Principal.subject_id.is_(None) & (Principal.kind != EVERYONE)
-    statement = (
-        select(Ace, Principal.kind, Principal.key, unresolved)
-        .join(Principal, Principal.id == Ace.principal_id)
-        .where(
-            Ace.tenant_id == tenant,
-            Ace.node_id.in_(nodes),
-            Ace.epoch_to.is_(None),
-            or_(Ace.not_before.is_(None), Ace.not_before <= at),
-            or_(Ace.expires_at.is_(None), Ace.expires_at > at),
-        )
-    )
+    asked: dict[str, Any] = {"tenant": tenant, "nodes": nodes, "at": at}
     if principals is not None:
-        powerful = unresolved & (Ace.effect == "deny") & Ace.waived.is_(False)
-        statement = statement.where(or_(Ace.principal_id.in_(sorted(principals)), powerful))
-    for ace, kind, key, missing in session.execute(statement.order_by(Ace.id)):
+        asked["principals"] = sorted(principals)
+    for row in session.execute(_ALL_IN_FORCE if principals is None else _IN_FORCE, asked):
         yield EntryView(
-            id=ace.id,
-            node=ace.node_id,
-            principal=ace.principal_id,
-            name=kind if kind == EVERYONE else f"{kind}:{key}",
-            effect=ace.effect,
-            origin=ace.origin,
-            app=ace.app_id,
-            not_before=ace.not_before,
-            expires_at=ace.expires_at,
-            unresolved=bool(missing) and not ace.waived,
+            id=row[0],
+            node=row[1],
+            principal=row[2],
+            name=row[3] if row[3] == EVERYONE else f"{row[3]}:{row[4]}",
+            effect=row[5],
+            origin=row[6],
+            app=row[7],
+            not_before=row[8],
+            expires_at=row[9],
+            unresolved=bool(row[10]),
         )
 
 
@@ -122,13 +141,19 @@ def load_labels(session: Session, tenant: int, nodes: Iterable[int]) -> dict[int
     found: dict[int, list[tuple[str, str, str]]] = {}
     wanted = sorted(set(nodes))
     for offset in range(0, len(wanted), _BATCH):
-        rows = session.execute(
-            select(Label.node_id, Label.name, Label.value, Label.origin).where(
-                Label.tenant_id == tenant,
-                Label.epoch_to.is_(None),
-                Label.node_id.in_(wanted[offset : offset + _BATCH]),
-            )
-        )
+        asked = {"tenant": tenant, "nodes": wanted[offset : offset + _BATCH]}
+        rows = session.execute(_LABELS, asked)
         for node, name, value, origin in rows:
             found.setdefault(node, []).append((name, value, origin))
     return found
+
+
+_NODES: Any = bindparam("nodes", expanding=True)
+_PLACES = select(AclNode.id, AclNode.source_id, AclNode.key, AclNode.parent_id, AclNode.mode, AclNode.closed).where(
+    AclNode.id.in_(bindparam("ids", expanding=True))
+)
+_ALL_IN_FORCE, _IN_FORCE = _in_force(of_some=False), _in_force(of_some=True)
+_LABELS = select(Label.node_id, Label.name, Label.value, Label.origin).where(
+    Label.tenant_id == bindparam("tenant"), Label.epoch_to.is_(None), Label.node_id.in_(_NODES)
+)
+"""Statements are made once: making one costs several times what it takes to run."""

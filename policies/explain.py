@@ -17,6 +17,7 @@ from policies.decide import Verdict, decide, source_gates
 from policies.epoch import current
 from policies.labels import CLASSIFICATION, LabelView, classifications, rank, sources_of
 from policies.paths import membership_path
+from policies.rules import Rulings, load_rulings
 from policies.stated import StatedEntry, entries_at, why_not
 from policies.subject import Subject
 
@@ -38,6 +39,22 @@ class EntryTold:
     expires_at: datetime | None
     counts: bool
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTold:
+    """A rule that stands, and what it says of a place. `outcome` is holds, not or errs.
+
+    `counts`: it permits or forbids there, were it the only word; `enforced` False: it is only counted.
+    """
+
+    key: str
+    effect: str
+    condition: str
+    enforced: bool
+    node: str
+    outcome: str
+    counts: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,10 @@ class Explanation:
     Attributes:
         reason: as in `policies.decide.Verdict`.
         entry: the entry that decided it, if one did; `losing` are those it outweighed.
+        rule: the rule that decided it, if one did, at the place that decided.
+        rules: what every rule says of the document's place, and of the one that it will move to; none where the
+            person or app is unknown.
+        reported: keys of report-only rules each of which, were it enforced, would alone turn the decision round.
         path: how the person comes to be the entry's principal, from `user:<id>` on, by the fewest steps.
         chain: the document's place and everything above it, nearest first; `waiting` the same for the place that it
             will move to, which must allow too.
@@ -102,6 +123,9 @@ class Explanation:
     gate: GateTold | None = None
     labels: tuple[LabelTold, ...] = ()
     losing: tuple[EntryTold, ...] = field(default=())
+    rule: RuleTold | None = None
+    rules: tuple[RuleTold, ...] = ()
+    reported: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON; times in ISO 8601."""
@@ -129,6 +153,7 @@ def explain(session: Session, subject: Subject, document_id: int) -> Explanation
     wanted = [one for one in (node, pending) if one is not None]
     chains = load_chains(session, wanted)
     teller = _Teller(session, subject, chains, at)
+    rulings = load_rulings(session, subject, chains, at)
     return Explanation(
         document=document_id,
         person=person,
@@ -144,7 +169,35 @@ def explain(session: Session, subject: Subject, document_id: int) -> Explanation
         gate=_gate(session, subject, source, at),
         labels=_labels(session, subject.tenant, wanted),
         losing=tuple(teller.entry(one.id) for one in verdict.losing),
+        rule=_decided_by(verdict, list(chains.values()), rulings),
+        rules=tuple(one for chain in chains.values() for one in _rules(chain, rulings)),
+        reported=tuple(rule.key for rule in verdict.reported),
     )
+
+
+def _rules(chain: Sequence[NodeView], rulings: Rulings) -> list[RuleTold]:
+    """What every rule says of the first node of a chain."""
+    return [
+        RuleTold(
+            key=one.rule.key,
+            effect=one.rule.effect,
+            condition=one.rule.condition,
+            enforced=one.rule.enforced,
+            node=chain[0].key,
+            outcome=one.outcome,
+            counts=one.counts,
+        )
+        for one in rulings(chain).told
+    ]
+
+
+def _decided_by(verdict: Verdict, chains: Sequence[Sequence[NodeView]], rulings: Rulings) -> RuleTold | None:
+    """The deciding rule, at the nearest place of which it says so: with `narrow` that may be one further up."""
+    if verdict.rule is None:
+        return None
+    parts = [chain[at:] for chain in chains for at in range(len(chain))]
+    told = [one for part in parts for one in _rules(part, rulings) if one.key == verdict.rule.key and one.counts]
+    return told[0]
 
 
 class _Teller:

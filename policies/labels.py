@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core.tables import Tenant
+from core.errors import InvalidError
+from core.tables import StateHistory, Tenant
 from policies.chains import NodeView, load_chains, load_labels
+from policies.epoch import bump
 
 CLASSIFICATION = "classification"
 DEFAULT_CLASSIFICATION = "internal"
@@ -48,6 +50,35 @@ def sources_of(session: Session, tenant: int, nodes: Iterable[int]) -> dict[int,
 def classifications(session: Session, tenant: int) -> list[str]:
     """The tenant's classifications, lowest first."""
     return session.execute(select(Tenant.classifications).where(Tenant.id == tenant)).scalar_one()
+
+
+def set_classifications(session: Session, tenant: int, ordered: Sequence[str]) -> None:
+    """Makes `ordered`, lowest first, the tenant's classifications: every rank may change with it.
+
+    Raises:
+        InvalidError: it is empty, holds one twice or an empty one, or lacks the default that unlabelled places have.
+    """
+    wanted = list(ordered)
+    if len(set(wanted)) != len(wanted) or not all(wanted) or DEFAULT_CLASSIFICATION not in wanted:
+        told = f"each once, lowest first, {DEFAULT_CLASSIFICATION!r} among them"
+        raise InvalidError(f"classifications are {wanted!r}; write {told}", errors=[{"field": "classifications"}])
+    row = session.get_one(Tenant, tenant)
+    if row.classifications == wanted:
+        return
+    epoch = bump(session, tenant)
+    since = select(func.max(StateHistory.epoch_to)).where(
+        StateHistory.tenant_id == tenant, StateHistory.kind == "tenant"
+    )
+    began = session.scalar(since) or 1
+    if began < epoch:
+        before = {"classifications": list(row.classifications)}
+        session.add(
+            StateHistory(
+                tenant_id=tenant, kind="tenant", subject_id=tenant, state=before, epoch_from=began, epoch_to=epoch
+            )
+        )
+    row.classifications = wanted
+    session.flush()
 
 
 def combine(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
 
 from core.db import insert_new
-from core.tables import App, Group, Membership, Principal, User
+from core.tables import App, Group, Principal, User
 from policies.model import EVERYONE, check_principal
 
 
@@ -84,39 +84,28 @@ def _by_email(session: Session, tenant: int, email: str) -> int | None:
     return found[0] if len(found) == 1 else None
 
 
+_EVERYTHING = text(
+    """
+    WITH RECURSIVE mine(id) AS (
+        SELECT id FROM principal WHERE tenant_id = :tenant AND kind = 'user' AND subject_id = :user
+        UNION
+        SELECT id FROM principal WHERE tenant_id = :tenant AND kind = 'everyone'
+        UNION
+        SELECT m.container_id
+        FROM mine CROSS JOIN membership AS m CROSS JOIN principal AS p
+        WHERE m.tenant_id = :tenant AND m.member_id = mine.id AND m.epoch_to IS NULL
+            AND p.id = m.container_id AND p.subject_id IS NOT NULL
+    )
+    SELECT id FROM mine
+    """
+)
+"""A person's own names, then upwards through groups that exist. `CROSS JOIN` keeps SQLite from turning the join round
+and reading every membership of the tenant for each group."""
+
+
 def of_user(session: Session, tenant: int, user_id: int) -> frozenset[int]:
     """Every principal an active user is: id, e-mail, `everyone`, and all groups, to any depth, cycles included."""
-    own = session.scalars(
-        select(Principal.id).where(
-            Principal.tenant_id == tenant,
-            ((Principal.kind == "user") & (Principal.subject_id == user_id)) | (Principal.kind == EVERYONE),
-        )
-    ).all()
-    seen: set[int] = set(own)
-    frontier: Sequence[int] = own
-    while frontier:
-        above = _containers(session, tenant, frontier)
-        frontier = [one for one in above if one not in seen]
-        seen.update(frontier)
-    return frozenset(seen)
-
-
-def _containers(session: Session, tenant: int, members: Sequence[int]) -> list[int]:
-    """Groups that exist and directly hold any of `members`."""
-    container = aliased(Principal)
-    found: set[int] = set()
-    for start in range(0, len(members), 5000):
-        found.update(
-            session.scalars(
-                select(Membership.container_id)
-                .join(container, container.id == Membership.container_id)
-                .where(
-                    Membership.tenant_id == tenant,
-                    Membership.epoch_to.is_(None),
-                    Membership.member_id.in_(members[start : start + 5000]),
-                    container.subject_id.is_not(None),
-                )
-                .distinct()
-            )
-        )
-    return sorted(found)
+    if session.autoflush:
+        session.flush()  # a statement in text does not do that by itself
+    asked = {"tenant": tenant, "user": user_id}
+    return frozenset(session.connection().execute(_EVERYTHING, asked).scalars())

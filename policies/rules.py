@@ -130,8 +130,7 @@ def ranked(condition: str) -> str:
     text = list(condition)
     for part in parse(condition).walk():
         if part.kind == "call" and part.name == "rank":
-            opened = condition.index("(", part.at)
-            text[opened], text[part.close] = "[", "]"
+            text[part.around[0]], text[part.around[1]] = "[", "]"
     return "".join(text)
 
 
@@ -142,20 +141,13 @@ class Asking:
         self._variables = _variables(session, subject, at, ordered)
         self._context: Any = _UNBUILT
         self._place: Signature | None = None
-        self._known: dict[tuple[str, Signature], Outcome] = {}
-
-    def outcome(self, rule: Rule, place: Signature) -> Outcome:
-        """What the rule says of a place, worked out once a signature."""
-        key = (rule.condition, place)
-        if key not in self._known:
-            self._known[key] = self._evaluate(rule, place)
-        return self._known[key]
 
     def ruling(self, rules: Iterable[Rule], place: Signature) -> Ruling:
         """What some rules say of a place."""
         return Ruling(tuple(Judged(rule, self.outcome(rule, place)) for rule in rules))
 
-    def _evaluate(self, rule: Rule, place: Signature) -> Outcome:
+    def outcome(self, rule: Rule, place: Signature) -> Outcome:
+        """What the rule says of a place."""
         program = _compiled(rule.condition).program
         if program is None:
             return "errs"
@@ -173,7 +165,7 @@ class Asking:
 
         if self._context is _UNBUILT:
             self._context = cel.Context(self._variables)
-        if self._place != place:
+        if self._place is not place:
             self._place = None
             self._context.add_variable("document", dict(place.labels))
             self._context.add_variable("source", {"id": place.source, "connector": place.connector})
@@ -227,17 +219,17 @@ class Rulebook:
     sources: Mapping[int, tuple[str, str]]
     asking: Asking
     _seen: dict[int, Ruling] = field(default_factory=dict)
+    _alike: dict[Signature, Ruling] = field(default_factory=dict)
 
     def __call__(self, chain: Sequence[NodeView]) -> Ruling:
-        """What the rules say of the first node of a chain."""
+        """What the rules say of the first node of a chain; each is evaluated once a signature."""
         node = chain[0]
         if node.id not in self._seen:
-            self._seen[node.id] = self.asking.ruling(self.rules, self.signature(chain))
+            place = signature_of(chain, self.stated, self.ordered, self.sources)
+            if place not in self._alike:
+                self._alike[place] = self.asking.ruling(self.rules, place)
+            self._seen[node.id] = self._alike[place]
         return self._seen[node.id]
-
-    def signature(self, chain: Sequence[NodeView]) -> Signature:
-        """What the rules see of the first node of a chain."""
-        return signature_of(chain, self.stated, self.ordered, self.sources)
 
 
 def signature_of(

@@ -129,16 +129,18 @@ def check_rule(
     checked = check_condition(condition, classifications(session, tenant))
     coming: Mapping[str, set[str]] = {"principal": set(attributes), "document": set(labels)}
     for root, name, at in checked.open:
-        if name not in coming[root] and not _stated(session, tenant, root, name):
-            raise unknown_attribute(condition, root, name, at, coming[root])
+        known = coming[root] | _stated(session, tenant, root)
+        if name not in known:
+            raise unknown_attribute(condition, root, name, at, known)
 
 
-def _stated(session: Session, tenant: int, root: str, name: str) -> bool:
+def _stated(session: Session, tenant: int, root: str) -> set[str]:
+    """Names of all labels stated in the tenant, or of all attributes that users have."""
     if root == "document":
-        stated = select(Label.id).where(Label.tenant_id == tenant, Label.name == name, Label.epoch_to.is_(None))
-        return session.scalars(stated.limit(1)).first() is not None
-    held = session.scalars(select(User.attributes).where(User.tenant_id == tenant).execution_options(yield_per=1000))
-    return any(name in attributes for attributes in held)
+        stated = select(Label.name).where(Label.tenant_id == tenant, Label.epoch_to.is_(None)).distinct()
+        return set(session.scalars(stated))
+    users = select(User.attributes).where(User.tenant_id == tenant).execution_options(yield_per=1000)
+    return {name for attributes in session.scalars(users) for name in attributes}
 
 
 def count(session: Session, tenant: int, documents: Mapping[int, int], places: Mapping[int, int]) -> None:

@@ -41,9 +41,6 @@ _CONSTANTS: Final = {"true": "bool", "false": "bool", "null": "null"}
 class RuleError(InvalidError):
     """A rule's text cannot be accepted; the message and `extra` say where: `line` and `column`, from 1."""
 
-    code = "rule_invalid"
-    title = "Rule not accepted"
-
 
 def problem(text: str, at: int, message: str) -> RuleError:
     """What is wrong at an offset of a rule's text."""
@@ -66,8 +63,8 @@ class Node:
     """A part of a rule.
 
     `kind` is literal (`name` its type), name, select, has, index, call, method, macro (`bound` its variable), list,
-    map, unary, binary or choice; `name` the identifier, field, function or operator; `close` the offset of a call's
-    closing parenthesis; `value` the text of a string without escapes, or None.
+    map, unary, binary or choice; `name` the identifier, field, function or operator; `around` the offsets of a call's
+    parentheses; `value` the text of a string without escapes, or None.
     """
 
     kind: str
@@ -76,7 +73,7 @@ class Node:
     parts: tuple[Node, ...] = field(default=())
     bound: str = ""
     value: str | None = None
-    close: int = -1
+    around: tuple[int, int] = (-1, -1)
 
     def walk(self) -> Iterator[Node]:
         """The part itself and everything in it."""
@@ -174,16 +171,15 @@ class _Parser:
                 return found
 
     def _selected(self, target: Node) -> Node:
-        name = self._take()
-        if name.kind != "name":
-            self._at -= 1
+        if self.next.kind != "name":
             raise self.unexpected()
+        name = self._take()
         if not self._mark("("):
             return Node("select", name.at, name.text, (target,))
-        arguments, close = self._arguments()
+        arguments, _ = self._arguments()
         if name.text in MACROS:
             return self._macro(name, target, arguments)
-        return Node("method", name.at, name.text, (target, *arguments), close=close)
+        return Node("method", name.at, name.text, (target, *arguments))
 
     def _macro(self, name: Token, target: Node, arguments: list[Node]) -> Node:
         most = 3 if name.text == "map" else 2
@@ -192,29 +188,27 @@ class _Parser:
         return Node("macro", name.at, name.text, (target, *arguments[1:]), bound=arguments[0].name)
 
     def _primary(self) -> Node:
-        token = self._take()
+        token = self.next
+        if token.kind == "end" or token.text == "in" or (token.kind == "mark" and token.text not in "([{"):
+            raise self.unexpected()
+        self._at += 1
         if token.kind in {"double", "int"}:
             return Node("literal", token.at, "uint" if token.text[-1] in "uU" else token.kind)
         if token.kind == "string":
             return Node("literal", token.at, "string", value=None if "\\" in token.text else token.text[1:-1])
-        if token.kind == "name" and token.text != "in":
-            return self._named(token)
-        if token.kind == "mark" and token.text in "([{":
-            return self._bracket(token)
-        self._at -= 1
-        raise self.unexpected()
+        return self._named(token) if token.kind == "name" else self._bracket(token)
 
     def _named(self, token: Token) -> Node:
         if token.text in _CONSTANTS:
             return Node("literal", token.at, _CONSTANTS[token.text])
         if not self._mark("("):
             return Node("name", token.at, token.text)
-        arguments, close = self._arguments()
+        arguments, around = self._arguments()
         if token.text == "has":
             if len(arguments) != 1 or arguments[0].kind != "select":
                 raise problem(self._text, token.at, "has takes an attribute, as in has(document.department)")
-            return Node("has", token.at, arguments[0].name, arguments[0].parts)
-        return Node("call", token.at, token.text, tuple(arguments), close=close)
+            return Node("has", arguments[0].at, arguments[0].name, arguments[0].parts)
+        return Node("call", token.at, token.text, tuple(arguments), around=around)
 
     def _bracket(self, token: Token) -> Node:
         if token.text == "(":
@@ -234,13 +228,15 @@ class _Parser:
                 parts.append(self.expression())
         return Node(kind, token.at, parts=tuple(parts))
 
-    def _arguments(self) -> tuple[list[Node], int]:
+    def _arguments(self) -> tuple[list[Node], tuple[int, int]]:
+        """What stands between parentheses of which the first is taken, and where both stand."""
+        opened = self._tokens[self._at - 1].at
         found: list[Node] = []
         while self.next.text != ")" or self.next.kind != "mark":
             if found:
                 self._expect(",")
             found.append(self.expression())
-        return found, self._take().at
+        return found, (opened, self._take().at)
 
     def _take(self) -> Token:
         token = self.next

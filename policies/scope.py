@@ -16,7 +16,6 @@ from core.db import now
 from core.tables import Ace, AclNode, Principal
 from policies.decide import source_gates
 from policies.epoch import bumped, current
-from policies.model import EVERYONE
 from policies.rules_places import Places, Ruled, load_places, region, ruled
 from policies.subject import Subject
 
@@ -66,8 +65,8 @@ class ReadScope:
 class _Cached:
     epoch: int
     ends_at: datetime | None
-    nodes: frozenset[int]
-    known: int
+    nodes: tuple[int, ...]
+    complement: bool
     reported: tuple[tuple[int, int], ...] = ()
 
 
@@ -121,13 +120,11 @@ def readable(session: Session, subject: Subject, cache: ScopeCache | None = None
     gates = source_gates(session, subject)
     sources = [] if subject.nobody else [one for one, shut in gates.items() if shut is None]
     held = _nodes(session, subject, epoch, cache)
-    complement = held.known > 0 and len(held.nodes) > held.known // 2
-    nodes = _all_nodes(session, subject.tenant) - held.nodes if complement else held.nodes
     return ReadScope(
         _MAKER,
         tenant=subject.tenant,
-        nodes=nodes,
-        complement=complement,
+        nodes=held.nodes,
+        complement=held.complement,
         sources=sources,
         epoch=epoch,
         reported=held.reported,
@@ -163,8 +160,11 @@ def _compute(session: Session, subject: Subject, epoch: int, at: datetime, place
     if not subject.nobody:
         nodes = frozenset(session.scalars(readable_nodes(subject, at, ruled(session, subject, at, places))))
         reported = _reported(session, subject, at, places, nodes)
-    known = session.scalar(select(func.count()).select_from(AclNode).where(AclNode.tenant_id == subject.tenant))
-    return _Cached(epoch=epoch, ends_at=ends_at, nodes=nodes, known=known or 0, reported=tuple(reported))
+    known = session.scalar(select(func.count()).select_from(AclNode).where(AclNode.tenant_id == subject.tenant)) or 0
+    complement = known > 0 and len(nodes) > known // 2
+    if complement:
+        nodes = _all_nodes(session, subject.tenant) - nodes
+    return _Cached(epoch, ends_at, tuple(sorted(nodes)), complement=complement, reported=tuple(reported))
 
 
 def _reported(
@@ -229,27 +229,27 @@ def _reach(name: str, base: Select[int], *, through_breaks: bool) -> CTE:
 
 def _entries(subject: Subject, effect: str, origin: str, at: datetime) -> Select[int]:
     """Nodes with an entry of this kind in force for `subject` `at` a time."""
-    unresolved = Principal.subject_id.is_(None) & (Principal.kind != EVERYONE)
+    unresolved = select(Principal.id).where(
+        Principal.tenant_id == subject.tenant,
+        Principal.kind.in_(["user", "group", "app"]),
+        Principal.subject_id.is_(None),
+    )
     through = [] if subject.app is None else [Ace.app_id == subject.app.principal]
     mine = set(subject.principals)
     if effect == "allow":
-        who: ColumnElement[bool] = Ace.principal_id.in_(sorted(mine)) & ~unresolved
+        who: ColumnElement[bool] = Ace.principal_id.in_(sorted(mine)) & Ace.principal_id.not_in(unresolved)
     else:
         mine |= {subject.app.principal} if subject.app else set()
-        who = or_(Ace.principal_id.in_(sorted(mine)), unresolved & Ace.waived.is_(False))
-    return (
-        select(Ace.node_id.label("id"))
-        .join(Principal, Principal.id == Ace.principal_id)
-        .where(
-            Ace.tenant_id == subject.tenant,
-            Ace.effect == effect,
-            Ace.origin == origin,
-            Ace.epoch_to.is_(None),
-            who,
-            or_(Ace.app_id.is_(None), *through),
-            or_(Ace.not_before.is_(None), Ace.not_before <= at),
-            or_(Ace.expires_at.is_(None), Ace.expires_at > at),
-        )
+        who = or_(Ace.principal_id.in_(sorted(mine)), Ace.principal_id.in_(unresolved) & Ace.waived.is_(False))
+    return select(Ace.node_id.label("id")).where(
+        Ace.tenant_id == subject.tenant,
+        Ace.effect == effect,
+        Ace.origin == origin,
+        Ace.epoch_to.is_(None),
+        who,
+        or_(Ace.app_id.is_(None), *through),
+        or_(Ace.not_before.is_(None), Ace.not_before <= at),
+        or_(Ace.expires_at.is_(None), Ace.expires_at > at),
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -23,12 +24,16 @@ CLASSIFICATION = "classification"
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Hits that passed, those refused, and how many point at text that is no longer current."""
+    """Hits that passed, those refused, and how many point at text that is no longer current.
+
+    `reported`: for each report-only rule (by id), how many documents it would have decided otherwise.
+    """
 
     candidates: tuple[Candidate, ...]
     refused: tuple[int, ...]
     stale: int
     epoch: int
+    reported: Mapping[int, int] = field(default_factory=dict)
 
 
 def recheck(session: Session, caller: Caller, hits: Sequence[Hit]) -> Checked:
@@ -49,6 +54,7 @@ def recheck(session: Session, caller: Caller, hits: Sequence[Hit]) -> Checked:
         refused=tuple(refused),
         stale=len(passed) - len(found),
         epoch=current(session, caller.tenant),
+        reported=Counter(rule.id for verdict in verdicts.values() for rule in verdict.reported),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from core.errors import AccessUndecidedError
 from core.settings import Settings
 from embed.index.base import Filters, Hit, IndexUnavailableError
 from embed.stack import VectorStack
+from policies.rules_store import count
 from policies.scope import ReadScope, ScopeCache, readable
 from policies.subject import Caller, resolve_subject
 from retrieve.checking import checked
@@ -40,6 +42,8 @@ class _Gathered:
     refused: set[int] = field(default_factory=set)
     epoch: int = 0
     search_ms: float = 0.0
+    reported: Mapping[int, int] = field(default_factory=dict)
+    would_open: Mapping[int, int] = field(default_factory=dict)
 
 
 class Retriever:
@@ -69,7 +73,7 @@ class Retriever:
     def _gather(self, caller: Caller, question: Question) -> _Gathered:
         """Searches and re-checks until `top_k` passages passed, nothing more is found, or the rounds are spent."""
         scope, filters = self._scope(caller, question)
-        gathered = _Gathered(epoch=scope.epoch)
+        gathered = _Gathered(epoch=scope.epoch, would_open=dict(scope.reported))
         limit = min(question.top_k * (GROWTH if wants_more(question.shape) else 1) + SPARE, MOST)
         for _ in range(ROUNDS):
             hits = self._search(question, scope, filters, limit, gathered)
@@ -112,6 +116,7 @@ class Retriever:
         gathered.passages = tuple(one.passage for one in chosen)
         gathered.refused.update(found.refused)
         gathered.epoch = found.epoch
+        gathered.reported = found.reported
         return found.stale
 
     def _record(self, caller: Caller, question: Question, gathered: _Gathered, began: float) -> Retrieved:
@@ -119,6 +124,7 @@ class Retriever:
         refused = sorted(gathered.refused)
 
         def body(session: Session) -> dict[str, Any]:
+            count(session, caller.tenant, gathered.reported, gathered.would_open)
             return {
                 "app": caller.app,
                 "epoch": gathered.epoch,

@@ -10,12 +10,14 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from api.declare.differences import Difference, plan, wanted_body
+from api.declare.rules import put_policy
 from api.declare.shapes import Declared
 from api.declare.sources import delete_source, put_source
 from core.audit import Audit
 from core.clock import db_now
 from core.tables import ApiKey, App, ConfigObject
 from policies import directory
+from policies.rules_store import remove_rule
 
 
 def apply(
@@ -121,6 +123,7 @@ _PUT: Mapping[str, Callable[[Session, int, str, Mapping[str, Any]], None]] = Map
         "App": _put_app,
         "Model": _put_config("Model"),
         "Route": _put_config("Route"),
+        "Policy": put_policy,
     }
 )
 _REMOVE: Mapping[str, Callable[[Session, int, str], None]] = MappingProxyType(
@@ -131,5 +134,6 @@ _REMOVE: Mapping[str, Callable[[Session, int, str], None]] = MappingProxyType(
         "App": _remove_app,
         "Model": _remove_config("Model"),
         "Route": _remove_config("Route"),
+        "Policy": remove_rule,
     }
 )

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from api.declare.present import Bodies, fed_groups, present
 from api.declare.references import check_references
+from api.declare.rules import check_policies
 from api.declare.shapes import KINDS, Declared
 
 Action = Literal["create", "change", "delete", "unchanged"]
@@ -52,6 +53,7 @@ def plan(session: Session, tenant: int, declared: Sequence[Declared], prune: boo
     standing = present(session, tenant)
     gone = _pruned(session, tenant, declared, standing) if prune else []
     check_references(declared, standing, gone)
+    check_policies(session, tenant, declared, standing)
     changes = [
         _difference(one, standing.get((one.kind, one.id))) for kind in KINDS for one in declared if one.kind == kind
     ]

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
+from api.declare.rules import policy_bodies
 from api.declare.shapes import ADMIN_APP, KINDS
 from core.tables import App, ConfigObject, Group, Membership, Principal, Source, User
 
@@ -33,6 +34,7 @@ def present(session: Session, tenant: int) -> Bodies:
     for row in session.scalars(select(ConfigObject).where(ConfigObject.tenant_id == tenant)):
         if row.kind in KINDS:
             found[row.kind, row.key] = row.body
+    found |= {("Policy", key): body for key, body in policy_bodies(session, tenant).items()}
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -25,9 +25,9 @@ from core.ids import KEY_PATTERN, is_key
 from gateway.config import parse_model, parse_route
 from policies.model import check_principal, parse_access
 
-KINDS: Final = ("Group", "User", "Source", "App", "Model", "Route")
+KINDS: Final = ("Group", "User", "Source", "App", "Model", "Route", "Policy")
 """In the order they are applied: what others refer to comes first."""
-LATER: Final = ("Policy", "Budget")
+LATER: Final = ("Budget",)
 ADMIN_APP: Final = "admin"
 """The app of the first key; it is neither declared nor pruned."""
 
@@ -168,6 +168,14 @@ class AppBody(_Shape):
     active: bool = True
 
 
+class PolicyBody(_Shape):
+    """A rule: whom and what it is about stands in `when`, in CEL. One that is not enforced is only counted."""
+
+    effect: Literal["permit", "forbid"]
+    when: str
+    enforced: bool = True
+
+
 def check(kind: str, key: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """The canonical body of an object.
 
@@ -219,6 +227,17 @@ def _route(key: str, body: Mapping[str, Any]) -> dict[str, Any]:
     return dict(body)
 
 
+def _policy(key: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    from policies.rules_store import check_condition  # loads the engine of rules; only their documents need it
+
+    checked = _shape(PolicyBody)(key, body)
+    try:
+        check_condition(checked["when"])
+    except InvalidError as error:
+        raise InvalidError(f"'when': {error.detail}", **error.extra) from None
+    return checked
+
+
 _CHECKS: Mapping[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]] = MappingProxyType(
     {
         "Group": _shape(GroupBody),
@@ -227,5 +246,6 @@ _CHECKS: Mapping[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]] = Mapp
         "App": _shape(AppBody),
         "Model": _model,
         "Route": _route,
+        "Policy": _policy,
     }
 )

@@ -69,6 +69,7 @@ def simulate_access(body: SimulateBody, ctx: Ctx, cred: Admin) -> dict[str, Any]
 
 @router.get("/access/review", response_model=None)
 def review_access(
+    *,
     ctx: Ctx,
     cred: Admin,
     group: Key | None = None,

@@ -40,17 +40,7 @@ def main(files: str, data: str) -> None:
     runtime.warm_up()
     timed = TimedIndex(runtime.stack.index)
     runtime.stack.__dict__["_index"] = timed
-    with runtime.db.write() as session:
-        session.add(
-            Source(
-                tenant_id=tenant,
-                key="pages",
-                connector="folder",
-                config={"path": files},
-                access={"allow": ["everyone"]},
-                epoch_from=bump(session, tenant),
-            )
-        )
+    register(runtime, tenant, "pages", files)
     runner = Runner(runtime.pipeline)
     runner.start()
     first = sync(runtime)
@@ -60,6 +50,21 @@ def main(files: str, data: str) -> None:
     runner.stop()
     runtime.close()
     print(json.dumps({"seconds": first, "resync_s": again, "chunks": chunks, "store_s": timed.seconds}))
+
+
+def register(runtime: Runtime, tenant: int, key: str, files: str) -> None:
+    """A folder that everyone may read."""
+    with runtime.db.write() as session:
+        session.add(
+            Source(
+                tenant_id=tenant,
+                key=key,
+                connector="folder",
+                config={"path": files},
+                access={"allow": ["everyone"]},
+                epoch_from=bump(session, tenant),
+            )
+        )
 
 
 def sync(runtime: Runtime) -> float:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.tables.base import Base, BigId, PrimaryKey, TenantId
 from core.tables.directory import OPEN
+
+_BEGINS = text("epoch_to IS NULL AND not_before IS NOT NULL")
+_ENDS = text("epoch_to IS NULL AND expires_at IS NOT NULL")
 
 
 class AclNode(Base):
@@ -49,6 +52,8 @@ class Ace(Base):
     __table_args__ = (
         Index("ix_ace_node_open", "node_id", sqlite_where=OPEN, postgresql_where=OPEN),
         Index("ix_ace_principal_open", "principal_id", "effect", sqlite_where=OPEN, postgresql_where=OPEN),
+        Index("ix_ace_begins_open", "tenant_id", "not_before", sqlite_where=_BEGINS, postgresql_where=_BEGINS),
+        Index("ix_ace_ends_open", "tenant_id", "expires_at", sqlite_where=_ENDS, postgresql_where=_ENDS),
     )
 
     id: Mapped[PrimaryKey]

@@ -77,7 +77,14 @@ class Membership(Base):
             sqlite_where=OPEN,
             postgresql_where=OPEN,
         ),
-        Index("ix_membership_member_open", "member_id", sqlite_where=OPEN, postgresql_where=OPEN),
+        Index(
+            "ix_membership_member_open",
+            "tenant_id",
+            "member_id",
+            "container_id",
+            sqlite_where=OPEN,
+            postgresql_where=OPEN,
+        ),
     )
 
     id: Mapped[PrimaryKey]

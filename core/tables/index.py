@@ -20,12 +20,16 @@ class Generation(Base):
 
     id: Mapped[PrimaryKey]
     encoder: Mapped[str]
+    """The encoder's name."""
+    model: Mapped[str | None]
+    """How the encoder is found, a name or a folder; null: by its name."""
     dimension: Mapped[int]
     sparse: Mapped[dict[str, Any]]
     collection: Mapped[str] = mapped_column(unique=True)
     state: Mapped[str] = mapped_column(default="building")
-    """building, live or retired."""
+    """building (made or caught up), live, retired, or dropping."""
     created_at: Mapped[datetime] = mapped_column(default=db_now())
+    retired_at: Mapped[datetime | None]
 
 
 class ChunkPoint(Base):

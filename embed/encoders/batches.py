@@ -22,9 +22,10 @@ def by_length(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         yield order[start : start + BATCH]
 
 
-def padded(ids: Sequence[Sequence[int]], *, pad: int) -> tuple[Tokens, Tokens]:
-    """Token ids and attention mask, both of shape (len(ids), longest)."""
-    width = max(1, *(len(one) for one in ids))
+def padded(ids: Sequence[Sequence[int]], *, pad: int, multiple: int = 1) -> tuple[Tokens, Tokens]:
+    """Token ids and attention mask, both of shape (len(ids), longest), the latter rounded up to a `multiple`."""
+    longest = max(1, *(len(one) for one in ids))
+    width = -(-longest // multiple) * multiple
     tokens = np.full((len(ids), width), pad, np.int64)
     mask = np.zeros((len(ids), width), np.int64)
     for row, one in enumerate(ids):

@@ -21,6 +21,9 @@ from embed.encoders.tokenizer import FastTokenizer, well_formed
 if TYPE_CHECKING:
     import tokenizers
 
+_WIDTHS = 8
+"""Batches are padded to multiples of this: the engine keeps what it prepared for each shape, 200 MB if all differ."""
+
 
 class OpenVinoEncoder:
     """The `Encoder` protocol over OpenVINO. Only the export, once, loads PyTorch, in a process of its own.
@@ -132,4 +135,4 @@ class OpenVinoEncoder:
 
     def _infer(self, ids: list[list[int]]) -> Vectors:
         assert self._model is not None
-        return self._model.infer(*padded(ids, pad=self._pad))
+        return self._model.infer(*padded(ids, pad=self._pad, multiple=_WIDTHS))

@@ -34,8 +34,10 @@ class Compiled:
         core = openvino.Core()
         self.bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         model = core.compile_model(graph, "CPU", _options(threads, self.bf16))
-        self._requests: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
-        for _ in range(threads + _SPARE_REQUESTS):  # spare ones, so that a query never waits behind a whole document
+        self._requests: queue.LifoQueue[openvino.InferRequest] = queue.LifoQueue()
+        # Last in, first out: a request keeps the memory of the largest batch it ran. The spare ones are so that a query
+        # never waits behind a whole document.
+        for _ in range(threads + _SPARE_REQUESTS):
             self._requests.put(model.create_infer_request())
 
     def infer(self, tokens: Tokens, mask: Tokens) -> Vectors:

@@ -152,6 +152,10 @@ class VectorIndex(Protocol):
         """The best hits that the scope and the filters allow, best first; equal scores in id order."""
         ...
 
+    def existing(self, collection: str, ids: Sequence[str]) -> set[str]:
+        """Those of `ids` that the collection holds."""
+        ...
+
     def count(self, collection: str, *, tenant: int | None = None) -> int:
         """Points of a collection, or of one tenant in it; exact."""
         ...

@@ -128,6 +128,15 @@ class EdgeIndex:
         with _engine_errors():
             return to_hits(shard.query(query))[: request.limit]
 
+    def existing(self, collection: str, ids: Sequence[str]) -> set[str]:
+        """Those of `ids` that the collection holds."""
+        shard = self._collection(collection).shard
+        found: set[str] = set()
+        for batch in batches(check_ids(ids), BATCH):
+            with _engine_errors():
+                found |= {str(one.id) for one in shard.retrieve(list(batch), with_payload=False, with_vector=False)}
+        return found
+
     def count(self, collection: str, *, tenant: int | None = None) -> int:
         """Points of the collection or of one tenant in it."""
         import qdrant_edge as engine

@@ -115,6 +115,17 @@ class ServerIndex:
             found = client.query_points(collection, **query, consistency=self._consistency())
         return to_hits(found.points)[: request.limit]
 
+    def existing(self, collection: str, ids: Sequence[str]) -> set[str]:
+        """Those of `ids` that the collection holds."""
+        found: set[str] = set()
+        for batch in batches(check_ids(ids), PAGE):
+            with self._calls() as client:
+                rows = client.retrieve(
+                    collection, list(batch), with_payload=False, with_vectors=False, consistency=self._consistency()
+                )
+            found |= {str(one.id) for one in rows}
+        return found
+
     def count(self, collection: str, *, tenant: int | None = None) -> int:
         """Points of the collection or of one tenant in it."""
         only = None if tenant is None else server_filter((tenant_clause(tenant),))

@@ -47,6 +47,7 @@ class ConnectorConformance:
     `reports_deletions` False: such a listing cannot tell what was deleted; only a full one can.
     `newer_is_safe` True: the source never states access of its own, or an object's content never changes, so `fetch`
     may hand out content that is newer than the listing.
+    `mutable` False: an object never changes.
     """
 
     connector_class: ClassVar[type[Connector]]
@@ -55,6 +56,7 @@ class ConnectorConformance:
     incremental: ClassVar[bool] = False
     reports_deletions: ClassVar[bool] = True
     newer_is_safe: ClassVar[bool] = False
+    mutable: ClassVar[bool] = True
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
@@ -169,7 +171,8 @@ class ConnectorConformance:
         if self.reports_deletions:
             self.delete(gone)
         self.add()
-        self.change(next(one for key, one in sorted(known.items(), reverse=True) if key != gone.id))
+        if self.mutable:
+            self.change(next(one for key, one in sorted(known.items(), reverse=True) if key != gone.id))
         since, whole = self.listing(finished.cursor), self.listing()
         assert isinstance(since[-1], Checkpoint)
         assert since[-1].full != self.incremental
@@ -198,6 +201,8 @@ class ConnectorConformance:
 
     def test_only_a_changed_object_gets_a_new_version(self, listed: list[Change]) -> None:
         """Its version differs; the versions of its neighbours do not."""
+        if not self.mutable:
+            pytest.skip("objects of this source never change")
         before = items_of(listed)
         item = _some(before)
         self.change(item)
@@ -206,7 +211,7 @@ class ConnectorConformance:
 
     def test_a_changed_object_is_not_fetched_as_listed(self, listed: list[Change]) -> None:
         """Content newer than the access that was read with it is not handed out under that access."""
-        if self.newer_is_safe:
+        if self.newer_is_safe or not self.mutable:
             pytest.skip("newer content cannot have other access here")
         item = _some(items_of(listed))
         self.change(item)

@@ -33,12 +33,12 @@ def parse_owners(text: str) -> Owners:
 def _pattern(text: str) -> re.Pattern[str]:
     """A pattern as in .gitignore: one without an inner slash matches at any depth, a folder all that it holds."""
     anchored = "/" in text.rstrip("/")
-    body = "".join(_piece(one) for one in re.findall(r"\*\*/|/\*\*|\*\*|\*|\?|.", text.strip("/")))
+    body = "".join(_piece(one) for one in re.findall(r"/\*\*/|\*\*/|/\*\*|\*\*|\*|\?|.", text.strip("/")))
     head = "" if anchored else "(?:.*/)?"
     tail = r"/.+" if text.endswith("/") else "" if text.endswith("/*") else "(?:/.+)?"
     return re.compile(rf"{head}{body}{tail}\Z", re.DOTALL)
 
 
 def _piece(piece: str) -> str:
-    special = {"**/": "(?:.*/)?", "/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    special = {"/**/": "/(?:.*/)?", "**/": "(?:.*/)?", "/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     return special.get(piece) or re.escape(piece)

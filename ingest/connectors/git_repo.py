@@ -67,10 +67,12 @@ class Mirror:
         """
         with self._lock, self._locked():
             if not (self._folder() / "HEAD").exists():
-                self._git("init", "--quiet", "--bare", str(self._folder()), cwd=None)
+                self._git("init", "--quiet", "--bare", ".")
             source = f"refs/heads/{self._remote.branch}" if self._remote.branch else "HEAD"
             refspec = f"+{source}:{HEAD}"
-            self._git(*self._pinned(), "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", self._url(), refspec)
+            self._git(
+                *self._pinned(), "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", self._remote.url, refspec
+            )
             self._ready = True
         return self.head()
 
@@ -141,9 +143,6 @@ class Mirror:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
-    def _url(self) -> str:
-        return self._remote.url
-
     def _pinned(self) -> list[str]:
         """An HTTP host is resolved and checked here, and `git` goes to no other address and no other host."""
         if not self._remote.url.startswith(("http://", "https://")):
@@ -158,20 +157,20 @@ class Mirror:
         return ["-c", "http.followRedirects=false", "-c", pin]
 
     def _try(self, *arguments: str) -> bytes | None:
-        done = self._run(arguments, self._folder())
+        done = self._run(arguments)
         return done.stdout if done.returncode == 0 else None
 
-    def _git(self, *arguments: str, cwd: Path | None | str = "") -> bytes:
-        done = self._run(arguments, self._folder() if cwd == "" else None)
+    def _git(self, *arguments: str) -> bytes:
+        done = self._run(arguments)
         if done.returncode:
             raise SourceError(f"git {_verb(arguments)}: {_reason(done.stderr, self._remote)}")
         return done.stdout
 
-    def _run(self, arguments: Sequence[str], cwd: Path | None) -> subprocess.CompletedProcess[bytes]:
+    def _run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
         command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", *arguments]
         try:
             return subprocess.run(  # noqa: S603 - arguments are never a shell's, and the URL's protocol is checked
-                command, cwd=cwd, env=_environment(self._remote), capture_output=True, check=False,
+                command, cwd=self._folder(), env=_environment(self._remote), capture_output=True, check=False,
                 timeout=self._timeout_s, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         except FileNotFoundError:

@@ -17,11 +17,13 @@ def upgrade() -> None:  # noqa: PLR0915
         "generation",
         sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
         sa.Column("encoder", sa.String(), nullable=False),
+        sa.Column("model", sa.String(), nullable=True),
         sa.Column("dimension", BIG, nullable=False),
         sa.Column("sparse", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("collection", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("retired_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_generation")),
         sa.UniqueConstraint("collection", name=op.f("uq_generation_collection")),
         sqlite_autoincrement=True,
@@ -55,6 +57,20 @@ def upgrade() -> None:  # noqa: PLR0915
         sqlite_autoincrement=True,
     )
     with op.batch_alter_table("ace", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_ace_begins_open",
+            ["tenant_id", "not_before"],
+            unique=False,
+            sqlite_where=sa.text("epoch_to IS NULL AND not_before IS NOT NULL"),
+            postgresql_where=sa.text("epoch_to IS NULL AND not_before IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_ace_ends_open",
+            ["tenant_id", "expires_at"],
+            unique=False,
+            sqlite_where=sa.text("epoch_to IS NULL AND expires_at IS NOT NULL"),
+            postgresql_where=sa.text("epoch_to IS NULL AND expires_at IS NOT NULL"),
+        )
         batch_op.create_index(
             "ix_ace_node_open",
             ["node_id"],
@@ -307,7 +323,7 @@ def upgrade() -> None:  # noqa: PLR0915
     with op.batch_alter_table("membership", schema=None) as batch_op:
         batch_op.create_index(
             "ix_membership_member_open",
-            ["member_id"],
+            ["tenant_id", "member_id", "container_id"],
             unique=False,
             sqlite_where=sa.text("epoch_to IS NULL"),
             postgresql_where=sa.text("epoch_to IS NULL"),
@@ -695,6 +711,16 @@ def downgrade() -> None:  # noqa: PLR0915
         )
         batch_op.drop_index(
             "ix_ace_node_open", sqlite_where=sa.text("epoch_to IS NULL"), postgresql_where=sa.text("epoch_to IS NULL")
+        )
+        batch_op.drop_index(
+            "ix_ace_ends_open",
+            sqlite_where=sa.text("epoch_to IS NULL AND expires_at IS NOT NULL"),
+            postgresql_where=sa.text("epoch_to IS NULL AND expires_at IS NOT NULL"),
+        )
+        batch_op.drop_index(
+            "ix_ace_begins_open",
+            sqlite_where=sa.text("epoch_to IS NULL AND not_before IS NOT NULL"),
+            postgresql_where=sa.text("epoch_to IS NULL AND not_before IS NOT NULL"),
         )
 
     op.drop_table("ace")

@@ -12,6 +12,7 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.orm import Session
 
 from core.db import Database
 from policies import decide, scope, subject
@@ -70,17 +71,18 @@ class TestCases:
         built = _write(worlds, case.world)
         with worlds.read() as session:
             for one in case.checks:
-                who = subject.resolve_subject(session, subject.Caller(built.tenant, one.user, one.app))
+                who = _asking(session, case.world, built, one.user, one.app)
                 verdict = decide.decide(session, who, [built.documents[one.document]])[built.documents[one.document]]
                 assert verdict.allowed == one.allowed, one
                 assert one.reason in {None, verdict.reason}, one
+                assert one.reported in {None, tuple(rule.key for rule in verdict.reported)}, one
 
     def test_scope_through_a_real_index(self, worlds: Database, case: Case, points: PointsOf) -> None:
         built = _write(worlds, case.world)
         points.put(case.world, built)
         with worlds.read() as session:
             for one in case.checks:
-                who = subject.resolve_subject(session, subject.Caller(built.tenant, one.user, one.app))
+                who = _asking(session, case.world, built, one.user, one.app)
                 hits = points.found(scope.readable(session, who))
                 if one.allowed or _says_all(case.world, one.document):
                     assert (built.documents[one.document] in hits) == one.allowed, one
@@ -89,10 +91,11 @@ class TestCases:
         built = _write(worlds, case.world)
         with worlds.read() as session:
             for one in case.checks:
-                who = subject.resolve_subject(session, subject.Caller(built.tenant, one.user, one.app))
+                who = _asking(session, case.world, built, one.user, one.app)
                 told = explain(session, who, built.documents[one.document])
                 assert told.allowed == one.allowed, one
                 assert one.reason in {None, told.reason}, one
+                assert one.reported in {None, told.reported}, one
 
     def test_oracle(self, case: Case) -> None:
         for one in case.checks:
@@ -109,6 +112,10 @@ def test_the_cases_are_many_and_each_names_what_it_fixes() -> None:
 def _write(db: Database, world: World) -> Built:
     with db.write() as session:
         return build(session, world)
+
+
+def _asking(session: Session, world: World, built: Built, user: str, app: str | None) -> subject.Subject:
+    return subject.resolve_subject(session, subject.Caller(built.tenant, user, app, world.address))
 
 
 def _says_all(world: World, document: str) -> bool:
@@ -129,7 +136,7 @@ def _index_differences(db: Database, points: PointsOf, world: World, built: Buil
     own = [key for key in built.documents if key not in world.foreign]
     with db.read() as session:
         for person, app in callers(world):
-            who = subject.resolve_subject(session, subject.Caller(built.tenant, person, app))
+            who = subject.resolve_subject(session, subject.Caller(built.tenant, person, app, world.address))
             selected = scope.readable(session, who)
             places = {key: world.documents[key].node for key in own}
             expected = {
@@ -188,7 +195,7 @@ def test_the_explanation_of_a_random_world_holds_together(worlds: Database) -> N
         built = _write(worlds, world)
         with worlds.read() as session:
             for person, app in callers(world):
-                who = subject.resolve_subject(session, subject.Caller(built.tenant, person, app))
+                who = subject.resolve_subject(session, subject.Caller(built.tenant, person, app, world.address))
                 for document in built.documents.values():
                     _holds_together(explain(session, who, document))
 
@@ -196,7 +203,13 @@ def test_the_explanation_of_a_random_world_holds_together(worlds: Database) -> N
 def _holds_together(told: Explanation) -> None:
     counted = [entry for node in (*told.chain, *told.waiting) for entry in node.entries if entry.counts]
     open_gate = told.gate is not None and told.gate.shut is None and told.reason not in {"nobody", "not_current"}
-    if told.allowed:
+    if told.reason in {"permitted", "forbidden", "forbid_erred"}:
+        assert told.rule is not None
+        assert told.rule.counts
+        assert told.rule.enforced
+        assert told.rule.effect == ("permit" if told.allowed else "forbid")
+        assert told.entry is None
+    elif told.allowed:
         assert told.entry is not None
         assert told.entry.counts
         assert told.entry.effect == "allow"

@@ -13,12 +13,18 @@ import pytest
 import sqlalchemy as sa
 
 from ingest.connectors import folder_walk
+from ingest.connectors import git as git_module
+from ingest.connectors import mail as mail_module
 from ingest.connectors.conformance import ConnectorConformance
 from ingest.connectors.folder import FolderConnector
+from ingest.connectors.git import GitConnector
+from ingest.connectors.mail import MailConnector
 from ingest.connectors.push import PushConnector
 from ingest.connectors.sql import SqlConnector
 from ingest.model import Connector, ConnectorContext, ItemRef
 from policies.model import access_spec
+from tests.factories.git_repository import Repository
+from tests.factories.mails import mail
 from tests.integration.services import Service, need
 
 MARIADB = Service(
@@ -229,3 +235,72 @@ class TestPush(ConnectorConformance):
 
     def context(self) -> ConnectorContext:
         return ConnectorContext(Path("/nowhere"), ROOT_ACCESS)
+
+
+class TestGit(ConnectorConformance):
+    connector_class: ClassVar[type[Connector]] = GitConnector
+    incremental = True
+
+    @pytest.fixture(autouse=True)
+    def source(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(git_module, "CHECKPOINT_EVERY", 2)
+        self.base = tmp_path
+        self.repository = Repository(tmp_path / "repo")
+        names = ("top.md", "a/one.md", "a/two.md", "a/deep/three.md", "b/five.md", "b/six.md")
+        self.repository.commit({name: f"text of {name}" for name in names})
+        self.repository.commit({"a/.access.yaml": "allow: [group:a]\n", "CODEOWNERS": "/b/ @b\n"})
+
+    def config(self) -> dict[str, Any]:
+        return {"url": "repo", "exclude": ["CODEOWNERS"]}
+
+    def context(self) -> ConnectorContext:
+        return ConnectorContext(self.base, ROOT_ACCESS)
+
+    def add(self) -> str:
+        self.repository.commit({"b/added.md": "new"})
+        return "b/added.md"
+
+    def change(self, item: ItemRef) -> None:
+        self.repository.commit({item.id: "other text"}, date="2026-03-01T00:00:00+00:00")
+
+    def delete(self, item: ItemRef) -> None:
+        self.repository.commit({item.id: None})
+
+    def revoke(self, item: ItemRef) -> None:
+        self.repository.commit({f"{item.node}/.access.yaml": "inherit: false\n"})
+
+
+class TestMailFiles(ConnectorConformance):
+    connector_class: ClassVar[type[Connector]] = MailConnector
+
+    @pytest.fixture(autouse=True)
+    def source(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(mail_module, "CHECKPOINT_EVERY", 2)
+        self.base = tmp_path
+        for name in ("a/one", "a/two", "b/three", "b/four", "five"):
+            self.write(f"{name}.eml", mail(name))
+        self.write("old.mbox", b"From x\n" + mail("old"))
+
+    def write(self, name: str, body: bytes) -> None:
+        path = self.base / "post" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+
+    def config(self) -> dict[str, Any]:
+        return {"path": "post"}
+
+    def context(self) -> ConnectorContext:
+        return ConnectorContext(self.base, ROOT_ACCESS)
+
+    def add(self) -> str:
+        self.write("b/new.eml", mail("new"))
+        return "b/new.eml"
+
+    def change(self, item: ItemRef) -> None:
+        self.write(item.data["file"], b"From x\n" * item.data["file"].endswith(".mbox") + mail("x", text="other"))
+
+    def delete(self, item: ItemRef) -> None:
+        (self.base / "post" / item.data["file"]).unlink()
+
+    def revoke(self, item: ItemRef) -> None:
+        pytest.skip("who took part in a mail is a part of the mail")

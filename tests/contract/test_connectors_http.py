@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,10 +11,11 @@ import pytest
 
 from ingest.connectors import web_crawl
 from ingest.connectors.conformance import ConnectorConformance
+from ingest.connectors.rest import RestConnector
 from ingest.connectors.web import WebConnector
 from ingest.model import Connector, ConnectorContext, ItemRef
 from policies.model import access_spec
-from tests.factories.http_site import page, serving
+from tests.factories.http_site import Reply, Request, page, serving
 
 ROOT_ACCESS = access_spec(["everyone"])
 
@@ -76,3 +78,63 @@ class TestWebSitemap(TestWeb):
 
     def config(self) -> dict[str, Any]:
         return {**super().config(), "sitemap": f"{self.site.url}/sitemap.xml"}
+
+
+class TestRest(ConnectorConformance):
+    connector_class: ClassVar[type[Connector]] = RestConnector
+    incremental = True
+    reports_deletions = False
+
+    @pytest.fixture(autouse=True)
+    def source(self) -> Iterator[None]:
+        with serving() as self.site:
+            self.clock = 0
+            self.objects: dict[str, dict[str, dict[str, Any]]] = {"posts": {}, "wiki": {}}
+            for number in range(1, 6):
+                self.put("posts", str(number), "text")
+                self.put("wiki", str(number), "text")
+            self.site.routes["*"] = self.answer
+            yield
+
+    def put(self, kind: str, key: str, text: str, readers: list[str] | None = None) -> None:
+        self.clock += 1
+        row = {"id": key, "text": text, "updated": f"{self.clock:06}", "readers": readers or ["group:a", "group:b"]}
+        self.objects[kind][key] = row
+
+    def answer(self, request: Request) -> Reply:
+        kind, _, key = request.path.removeprefix("/").partition("/")
+        if key:
+            found = self.objects[kind].get(key)
+            return Reply(200, json.dumps(found).encode()) if found else Reply(404)
+        rows = sorted(self.objects[kind].values(), key=lambda row: row["updated"])
+        rows = [row for row in rows if row["updated"] >= request.query.get("since", "")]
+        start = int(request.query.get("token", 0))
+        onward = start + 2 if start + 2 < len(rows) else None
+        return Reply(200, json.dumps({"rows": rows[start : start + 2], "next": onward}).encode())
+
+    def config(self) -> dict[str, Any]:
+        shape = {
+            "items": "rows", "id": "id", "updated": "updated", "title": "{id}", "text": "{text}", "allow": "readers",
+            "since": "since", "pagination": {"kind": "cursor", "param": "token", "next": "next"},
+        }  # fmt: skip
+        resources = [{**shape, "name": name, "list": f"/{name}", "detail": f"/{name}/{{id}}"} for name in self.objects]
+        return {"url": self.site.url, "resources": resources}
+
+    def context(self) -> ConnectorContext:
+        return ConnectorContext(Path("/nowhere"), ROOT_ACCESS, outbound=("127.0.0.1",))
+
+    def add(self) -> str:
+        self.put("wiki", "new", "text")
+        return "wiki/new"
+
+    def change(self, item: ItemRef) -> None:
+        kind, _, key = item.id.partition("/")
+        self.put(kind, key, "other text")
+
+    def delete(self, item: ItemRef) -> None:
+        kind, _, key = item.id.partition("/")
+        del self.objects[kind][key]
+
+    def revoke(self, item: ItemRef) -> None:
+        kind, _, key = item.id.partition("/")
+        self.objects[kind][key]["readers"] = ["group:a"]

@@ -297,6 +297,17 @@ def test_delete_by_id(index: VectorIndex) -> None:
         index.delete(NAME, ["not an id"])
 
 
+def test_existing_names_those_that_are_there(index: VectorIndex) -> None:
+    index.upsert(NAME, [make_point(number) for number in range(1, 4)])
+    wanted = [point_name(number) for number in (3, 404, 1)]
+    assert index.existing(NAME, wanted) == {point_name(1), point_name(3)}
+    assert index.existing(NAME, []) == set()
+    index.delete(NAME, [point_name(3)])
+    assert index.existing(NAME, wanted) == {point_name(1)}
+    with pytest.raises(PointRefusedError):
+        index.existing(NAME, ["not an id"])
+
+
 def test_count_by_tenant(index: VectorIndex) -> None:
     index.upsert(NAME, [make_point(1), make_point(2), make_point(3, tenant=2)])
     assert [index.count(NAME, tenant=tenant) for tenant in (1, 2, 3)] == [2, 1, 0]

@@ -16,6 +16,7 @@ from ingest.deletion import await_move, delete_documents, hold_documents, move, 
 from policies import directory, nodes
 from policies.decide import decide
 from policies.epoch import bump, remember, source_state
+from policies.labels import set_classifications
 from policies.model import AccessSpec
 from policies.subject import Caller, resolve_subject
 from tests.factories.random_world import EMAILS, GROUPS, _entries, _labels
@@ -152,7 +153,14 @@ def _rule(session: Session, built: Built, rng: Random) -> None:
     )
 
 
+def _order(session: Session, built: Built, rng: Random) -> None:
+    ordered = ["public", "internal", "confidential", "restricted"]
+    rng.shuffle(ordered)
+    set_classifications(session, built.tenant, ordered)
+
+
 CHANGES: dict[str, Change] = {
+    "the order of classifications": _order,
     "a user": _user,
     "a user's groups": _user_groups,
     "a group's groups": _group_groups,

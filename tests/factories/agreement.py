@@ -55,7 +55,7 @@ def _one(
     session: Session, world: World, built: Built, caller: tuple[str, str | None], cache: scope.ScopeCache | None
 ) -> Iterator[str]:
     person, app = caller
-    who = subject.resolve_subject(session, subject.Caller(tenant=built.tenant, user=person, app=app))
+    who = subject.resolve_subject(session, subject.Caller(built.tenant, person, app, world.address))
     verdicts: Mapping[int, decide.Verdict] = decide.decide(session, who, built.documents.values())
     selected = scope.readable(session, who, cache)
     for key, id_ in built.documents.items():

@@ -20,13 +20,17 @@ _FENCED = re.compile(r"^```yaml case\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True)
 class Check:
-    """One question and its answer; `reason` is as in `policies.decide.Verdict`, where the case states one."""
+    """One question and its answer; `reason` is as in `policies.decide.Verdict`, where the case states one.
+
+    `reported`: keys (`r0` is the first) of the report-only rules that would turn the answer round.
+    """
 
     user: str
     document: str
     allowed: bool
     app: str | None = None
     reason: str | None = None
+    reported: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,11 @@ def guide_examples() -> list[Mapping[str, Any]]:
     return [yaml.safe_load(one) for one in _FENCED.findall(GUIDE.read_text())]
 
 
+def _check(body: Mapping[str, Any]) -> Check:
+    reported = body.get("reported")
+    return Check(**{**body, "reported": None if reported is None else tuple(reported)})
+
+
 def _case(body: Mapping[str, Any]) -> Case:
     unknown = set(body) - {"name", "design", "reading", "world", "checks"}
     if unknown or not body["checks"]:
@@ -60,5 +69,5 @@ def _case(body: Mapping[str, Any]) -> Case:
         design=body["design"],
         reading=body.get("reading"),
         world=parse(body["world"]),
-        checks=tuple(Check(**one) for one in body["checks"]),
+        checks=tuple(_check(one) for one in body["checks"]),
     )

@@ -56,4 +56,22 @@ class WordEncoder:
         for word in re.findall(r"\w+", text.casefold()):
             seed = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big")
             total += np.random.default_rng(seed).standard_normal(DIMENSION)
-        return (total / np.linalg.norm(total)).astype(np.float32)
+        unit: Vectors = (total / np.linalg.norm(total)).astype(np.float32)
+        return unit
+
+
+class HalfEncoder(WordEncoder):
+    """Another model: vectors of half the length."""
+
+    name = "word-hash-half"
+    tag = "word-hash-half/numpy"
+    dimension = DIMENSION // 2
+
+    def encode_passages(self, texts: Sequence[str]) -> Vectors:
+        whole = super().encode_passages(texts)[:, : self.dimension]
+        cut: Vectors = whole / np.linalg.norm(whole, axis=1, keepdims=True)
+        return cut.astype(np.float32)
+
+    def encode_query(self, text: str) -> Vectors:
+        first: Vectors = self.encode_passages([text])[0]
+        return first

@@ -7,7 +7,9 @@ docstring names the reading and `docs/access.md` its case.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
+from tests.factories import oracle_rules
 from tests.factories.world import WEntry, World
 
 
@@ -34,10 +36,70 @@ def place_allows(world: World, person: str, app: str | None, node: str, at: int)
     for entry in entries:
         if entry.effect == "deny" and _deny_hits(world, entry, names, app):
             return False
-    if not any(entry.effect == "allow" and _gives(world, entry, names) for entry in entries):
+    if _a_rule(world, "forbid", person, app, node):
+        return False
+    allowing = any(entry.effect == "allow" and _gives(world, entry, names) for entry in entries)
+    if not allowing and not _a_rule(world, "permit", person, app, node):
         return False
     above = _parent_that_must_allow(world, node)
     return above is None or place_allows(world, person, app, above, at)
+
+
+def _a_rule(world: World, effect: str, person: str, app: str | None, node: str) -> bool:
+    """Whether an enforced rule of this effect applies: it is true or, a forbid, errs."""
+    counting: dict[str, set[bool | str]] = {"permit": {True}, "forbid": {True, "errs"}}
+    return any(
+        rule.enforced and rule.effect == effect and rule_says(world, rule.when, person, app, node) in counting[effect]
+        for rule in world.rules
+    )
+
+
+def rule_says(world: World, when: str, person: str, app: str | None, node: str) -> bool | str:
+    """True, False or `errs`: what a condition comes to for a person at a place, by its effective labels."""
+    user = world.users[person]
+    principal = {name: value for name, value in user.attributes.items() if value is not None}
+    principal = {"clearance": "internal", **principal, "id": person}
+    principal["groups"] = sorted(n.partition(":")[2] for n in names_of(world, person) if n.startswith("group:"))
+    principal.pop("email", None)
+    if user.email and user.verified:
+        principal["email"] = user.email.lower()
+    request: dict[str, object] = {"time": datetime.now(UTC)}
+    if world.address:
+        request["address"] = world.address
+    return oracle_rules.says(
+        when,
+        {
+            "principal": principal,
+            "app": {"id": app} if app else {},
+            "document": labels_at(world, node),
+            "source": {"id": world.nodes[node].source, "connector": "push"},
+            "request": request,
+        },
+        world.classifications,
+    )
+
+
+def labels_at(world: World, node: str) -> dict[str, str]:
+    """Each label from the nearest place; an admin's wins, but a source's higher classification at or below it."""
+    found = {"classification": "internal"}
+    places = [world.nodes[one] for one in _upwards(world, node)]
+    for name in {name for place in places for name in (*place.labels, *place.admin_labels)}:
+        source = next((at for at, place in enumerate(places) if name in place.labels), None)
+        admin = next((at for at, place in enumerate(places) if name in place.admin_labels), None)
+        if admin is None:
+            found[name] = places[source or 0].labels[name]
+            continue
+        found[name] = places[admin].admin_labels[name]
+        if source is not None and source <= admin and name == "classification":
+            stated = places[source].labels[name]
+            found[name] = stated if _level(world, stated) > _level(world, found[name]) else found[name]
+    return found
+
+
+def _level(world: World, classification: str) -> int:
+    """A classification nobody listed is above all that are."""
+    listed = list(world.classifications)
+    return listed.index(classification) if classification in listed else len(listed)
 
 
 def names_of(world: World, person: str) -> set[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from random import Random
 
 from tests.factories import oracle
-from tests.factories.world import WApp, WDoc, WEntry, WNode, World, WSource, WUser
+from tests.factories.world import WApp, WDoc, WEntry, WNode, World, WRule, WSource, WUser
 
 USERS = ("ana", "bob", "cy")
 GROUPS = ("staff", "eng", "ops", "hr")
@@ -14,6 +14,24 @@ APPS = ("chat", "desk")
 HOUR = 3600
 ALLOWED = ("everyone", "everyone", "user:ana", "user:A@x.org", "user:b@x.org", "group:ghost", "app:chat")
 EMAILS = ("a@x.org", "b@x.org", None)
+CLEARANCES = ("public", "internal", "confidential", "restricted", "cosmic", None)
+CONDITIONS = (
+    "rank(document.classification) > rank(principal.clearance)",
+    "document.department == principal.department",
+    "has(document.department) && document.department != 'law'",
+    "principal.level > 1",
+    "10 / principal.level > 4 && document.department == 'law'",
+    "principal.badge",
+    "principal.department == 'law' || principal.level == 1",
+    "'staff' in principal.groups && document.classification != 'restricted'",
+    "app.id == 'chat'",
+    "has(app.id) && app.id == 'desk' || document.classification == 'public'",
+    "source.id == 'wiki' && principal.id != 'cy'",
+    "request.address.startsWith('10.') && document.department == 'law'",
+    "request.time < timestamp('2020-01-01T00:00:00Z') || principal.groups.exists(g, g == 'hr')",
+    "!(rank(principal.clearance) >= 2)",
+    "principal.email.endsWith('@x.org')",
+)
 CLASSES = ("public", "internal", "confidential", "restricted", "secret")
 
 
@@ -30,7 +48,17 @@ def random_world(rng: Random) -> World:
         nodes=nodes,
         documents=documents,
         foreign=("foreign",),
+        rules=_rules(rng),
+        address=rng.choice([None, "10.0.0.7", "192.168.0.7"]),
     )
+
+
+def _rules(rng: Random) -> tuple[WRule, ...]:
+    """None in half of the worlds, so that entries alone are tried as much as entries with rules."""
+    if rng.random() < 0.5:
+        return ()
+    picked = rng.sample(CONDITIONS, rng.randint(1, 3))
+    return tuple(WRule(rng.choice(["permit", "forbid"]), when, rng.random() < 0.8) for when in picked)
 
 
 def _user(rng: Random) -> WUser:
@@ -39,6 +67,12 @@ def _user(rng: Random) -> WUser:
         email=rng.choice(EMAILS),
         verified=rng.random() < 0.8,
         active=rng.random() < 0.85,
+        attributes={
+            "clearance": rng.choice(CLEARANCES),
+            "department": rng.choice(["law", "hr", None]),
+            "level": rng.choice([0, 1, 2, 5, "high", None]),
+            "badge": rng.choice([True, False, "blue", None]),
+        },
     )
 
 
@@ -87,7 +121,8 @@ def _node(rng: Random, source: str, parent: str | None, *, shared: bool = False)
 
 
 def _labels(rng: Random) -> dict[str, str]:
-    return {"classification": rng.choice(CLASSES)} if rng.random() < 0.25 else {}
+    found = {"classification": rng.choice(CLASSES)} if rng.random() < 0.25 else {}
+    return {**found, "department": rng.choice(["law", "hr"])} if rng.random() < 0.25 else found
 
 
 def _entries(rng: Random, most: int) -> tuple[WEntry, ...]:
@@ -126,7 +161,26 @@ def _documents(rng: Random, nodes: dict[str, WNode]) -> dict[str, WDoc]:
 
 def features(world: World) -> set[str]:
     """Names of what the design speaks of and this world holds."""
-    return {*_people(world), *_places(world), *_stated(world), *_gates(world)}
+    return {*_people(world), *_places(world), *_stated(world), *_gates(world), *_ruled(world)}
+
+
+def _ruled(world: World) -> Iterator[str]:
+    for rule in world.rules:
+        yield f"{rule.effect} rule" if rule.enforced else "report-only rule"
+        if "request" in rule.when:
+            yield "rule about the request"
+        if "app.id" in rule.when:
+            yield "rule about the app"
+        says = {
+            key: {oracle.rule_says(world, rule.when, person, None, key) for person in world.users}
+            for key in world.nodes
+        }
+        if any("errs" in one for one in says.values()):
+            yield f"{rule.effect} rule that errs"
+        if rule.effect == "permit" and rule.enforced:
+            yield from (f"permit at a {world.nodes[key].mode} node" for key, one in says.items() if True in one)
+        if len({frozenset(one) for one in says.values()}) > 1:
+            yield "rule that tells places apart"
 
 
 def _people(world: World) -> Iterator[str]:
@@ -219,6 +273,8 @@ FEATURES = frozenset(
         "app principal allow", "app principal deny", "expired entry", "entry to come", "unresolved allow",
         "unresolved deny", "waived resolved", "waived unresolved", "e-mail principal", "everyone", "never crawled",
         "fresh", "stale", "deleted source", "app's sources", "inactive app", "pending node", "hidden document",
-        "foreign document",
+        "foreign document", "permit rule", "forbid rule", "report-only rule", "rule about the request",
+        "rule about the app", "permit rule that errs", "forbid rule that errs", "permit at a break node",
+        "permit at a narrow node", "permit at a inherit node", "rule that tells places apart",
     }
 )  # fmt: skip

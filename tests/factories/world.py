@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,10 +18,11 @@ from sqlalchemy.orm import Session
 from core.db import now
 from core.ids import public_id
 from core.tables import Ace, AclNode, Document, Source, Tenant
-from policies import directory, nodes
+from policies import directory, labels, nodes
 from policies.epoch import bump
 from policies.model import AccessSpec, Entry
 from policies.principals import intern
+from policies.rules_store import put_rule
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,16 @@ class WUser:
     email: str | None = None
     verified: bool = True
     active: bool = True
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WRule:
+    """A rule in CEL; one that is not enforced is only counted."""
+
+    effect: str
+    when: str
+    enforced: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,6 +101,8 @@ class WDoc:
 class World:
     """Everything that decides. `groups` maps a known group to the groups that hold it; `members` adds principals.
 
+    `address` is where every question comes from.
+
     `foreign` are documents of the same shape in another tenant, for which every name means somebody else.
     """
 
@@ -101,11 +114,14 @@ class World:
     sources: Mapping[str, WSource] = field(default_factory=lambda: {"s": WSource()})
     members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     foreign: tuple[str, ...] = ()
+    rules: tuple[WRule, ...] = ()
+    classifications: tuple[str, ...] = ("public", "internal", "confidential", "restricted")
+    address: str | None = None
 
 
 def parse(body: Mapping[str, Any]) -> World:
     """The world a YAML case states; what is absent is empty, and there is one source `s`."""
-    _known(body, "users", "groups", "members", "apps", "sources", "nodes", "documents", "foreign")
+    _known(body, *(one.name for one in fields(World)))
     sources = {key: WSource(**(one or {})) for key, one in body.get("sources", {"s": None}).items()}
     nodes: dict[str, WNode] = {}
     for key, one in body.get("nodes", {}).items():
@@ -121,6 +137,9 @@ def parse(body: Mapping[str, Any]) -> World:
             key: WDoc(one) if isinstance(one, str) else WDoc(**one) for key, one in body.get("documents", {}).items()
         },
         foreign=tuple(body.get("foreign", ())),
+        rules=tuple(_rule(one) for one in body.get("rules", ())),
+        classifications=tuple(body.get("classifications", World.classifications)),
+        address=body.get("address"),
     )
 
 
@@ -132,6 +151,12 @@ def _known(body: Mapping[str, Any], *keys: str) -> None:
 
 def _user(body: Mapping[str, Any]) -> WUser:
     return WUser(**{**body, "groups": tuple(body.get("groups", ()))})
+
+
+def _rule(body: Mapping[str, Any]) -> WRule:
+    _known(body, "permit", "forbid", "enforced")
+    effect = "permit" if "permit" in body else "forbid"
+    return WRule(effect, body[effect], body.get("enforced", True))
 
 
 def _app(body: Mapping[str, Any]) -> WApp:
@@ -190,6 +215,7 @@ _serial = itertools.count(1)
 def build(session: Session, world: World, *, directory_first: bool = True, tenant: str | None = None) -> Built:
     """Writes a world to a tenant of its own, people before places or after, as they come in life."""
     row = directory.put_tenant(session, tenant or f"t{next(_serial)}")
+    labels.set_classifications(session, row.id, world.classifications)
     if directory_first:
         _write_directory(session, row.id, world)
     sources = {key: _write_source(session, row.id, key, one) for key, one in world.sources.items()}
@@ -210,6 +236,8 @@ def build(session: Session, world: World, *, directory_first: bool = True, tenan
         if key not in world.foreign
     }
     documents |= _write_foreign(session, world)
+    for at, rule in enumerate(world.rules):
+        put_rule(session, row.id, f"r{at}", effect=rule.effect, condition=rule.when, enforced=rule.enforced)
     return Built(tenant=row.id, documents=documents, nodes=ids, sources=sources)
 
 
@@ -230,7 +258,15 @@ def _to_entry(one: WEntry, at: datetime) -> Entry:
 
 def _write_directory(session: Session, tenant: int, world: World) -> None:
     for key, user in world.users.items():
-        directory.put_user(session, tenant, key, email=user.email, active=user.active, email_verified=user.verified)
+        directory.put_user(
+            session,
+            tenant,
+            key,
+            email=user.email,
+            active=user.active,
+            email_verified=user.verified,
+            attributes=dict(user.attributes),
+        )
         directory.set_containers(session, tenant, f"user:{key}", user.groups)
     for key, containers in world.groups.items():
         directory.put_group(session, tenant, key)

@@ -121,7 +121,7 @@ def postgres_ambit(tmp_path: Path, postgres_url: str, encoder: Encoder, parsers:
 def _opened(home: Path, encoder: Encoder, parsers: ParserPool, **settings: Any) -> Iterator[Runtime]:
     made = Runtime(Settings(_env_file=None, data_dir=home, body_max_mb=2, retry_base_s=0.01, **settings))
     made.stack.__dict__["_encoder"] = encoder
-    made.stack._verified = True
+    made.stack._verified.add(made.settings.encoder)
     own, made.pipeline.parsers = made.pipeline.parsers, parsers
     own.close()
     yield made

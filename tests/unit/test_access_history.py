@@ -26,7 +26,7 @@ from tests.factories.world import Built, build, parse
 
 SEEDS = [0, 1, pytest.param(range(2, 40), marks=pytest.mark.full)]
 APPS = (None, "chat")
-STEPS = 14
+STEPS = 10
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -136,8 +136,7 @@ def test_robots_are_obeyed(site: Site) -> None:
         connector.check()
 
 
-def test_robots_that_cannot_be_read_allow_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.connectors.http.time.sleep", lambda _: None)
+def test_robots_that_cannot_be_read_allow_nothing(site: Site) -> None:
     site.routes["/robots.txt"] = Reply(503, b"", {"retry-after": "0"})
     with pytest.raises(SourceError, match="503"):
         listing(site)
@@ -162,9 +161,8 @@ def test_a_page_that_is_gone_or_forbidden_is_absent(site: Site) -> None:
         assert problems(changes) == {}
 
 
-def test_a_page_that_fails_deletes_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.connectors.http.time.sleep", lambda _: None)
-    site.routes["/docs/deep/c"] = Reply(500)
+def test_a_page_that_fails_deletes_nothing(site: Site) -> None:
+    site.routes["/docs/deep/c"] = Reply(500, b"", {"retry-after": "0"})
     changes = listing(site)
     assert problems(changes) == {f"{site.url}/docs/deep/c": "server_failed"}
     assert not end(changes).full
@@ -176,9 +174,8 @@ def test_a_start_page_that_fails_ends_the_listing(site: Site) -> None:
         listing(site)
 
 
-def test_a_busy_server_is_given_the_time_it_asks_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_server_is_given_the_time_it_asks_for(site: Site) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("ingest.connectors.http.time.sleep", slept.append)
     replies = [Reply(429, b"", {"retry-after": "7"}), page("Start")]
     site.routes["/docs/"] = lambda _: replies.pop(0)
     with closing(connect(site)) as connector:

@@ -24,7 +24,7 @@ BAD = {
     "wrong type": ("kind: User\nid: ana\ngroups: staff\n", "'groups': Input should be a valid list"),
     "twice": ("kind: Group\nid: a\n---\nkind: Group\nid: a\n", "c.yaml:4: Group 'a': 'id' is declared twice"),
     "key twice": ("kind: Group\nid: a\ngroups: []\ngroups: [b]\n", "c.yaml:4: key 'groups' is given twice"),
-    "policy": ("kind: Policy\nid: p\neffect: forbid\n", "kind Policy is not available in this version"),
+    "policy": ("kind: Policy\nid: p\neffect: forbid\n", "'when': Field required"),
     "budget": ("kind: Budget\nid: p\n", "kind Budget is not available in this version"),
     "admin": ("kind: App\nid: admin\n", "App 'admin' is built in"),
     "not yaml": ("kind: [User\n", "c.yaml:2: "),

@@ -14,12 +14,13 @@ from sqlalchemy.orm import Session
 
 from core.db import Database
 from core.tables import Ace, AclNode, Principal
-from policies import chains, decide, directory, epoch, nodes, scope
+from policies import chains, decide, directory, epoch, labels, nodes, rules, rules_places, scope
 from policies.chains import EntryView, NodeView
+from policies.rules_places import NOT_RULED
 from policies.subject import Subject
 from tests.factories.agreement import check, differences
 from tests.factories.random_world import random_world
-from tests.factories.world import WDoc, WEntry, WNode, World, WUser, build
+from tests.factories.world import WDoc, WEntry, WNode, World, WRule, WUser, build
 
 SEEDS = range(8)
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -28,11 +29,13 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 def _no_deny_inheritance(patch: pytest.MonkeyPatch) -> None:
     judge = decide.judge
 
-    def mutant(chain: Sequence[NodeView], entries: Mapping[int, Sequence[EntryView]], subject: Subject) -> Any:
+    def mutant(
+        chain: Sequence[NodeView], entries: Mapping[int, Sequence[EntryView]], subject: Subject, *rest: Any
+    ) -> Any:
         nearest = {
             node.id: [e for e in entries.get(node.id, ()) if e.effect == "allow" or node is chain[0]] for node in chain
         }
-        return judge(chain, nearest, subject)
+        return judge(chain, nearest, subject, *rest)
 
     patch.setattr(decide, "judge", mutant)
 
@@ -63,10 +66,12 @@ def _expiry_ignored(patch: pytest.MonkeyPatch) -> None:
 def _closed_ignored_below_breaks(patch: pytest.MonkeyPatch) -> None:
     judge = decide.judge
 
-    def mutant(chain: Sequence[NodeView], entries: Mapping[int, Sequence[EntryView]], subject: Subject) -> Any:
+    def mutant(
+        chain: Sequence[NodeView], entries: Mapping[int, Sequence[EntryView]], subject: Subject, *rest: Any
+    ) -> Any:
         first_break = next((at for at, node in enumerate(chain) if node.mode == "break"), len(chain))
         seen = [replace(node, closed=node.closed and at <= first_break) for at, node in enumerate(chain)]
-        return judge(seen, entries, subject)
+        return judge(seen, entries, subject, *rest)
 
     patch.setattr(decide, "judge", mutant)
 
@@ -131,6 +136,70 @@ def _admin_stops_at_breaks(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(scope, "_reach", mutant)
 
 
+def _missing_classification_is_public(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(labels, "DEFAULT_CLASSIFICATION", "public")
+
+
+def _missing_clearance_is_restricted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(rules, "DEFAULT_CLASSIFICATION", "restricted")
+
+
+def _a_forbid_that_errs_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(rules.Judged, "counts", property(lambda self: self.outcome == "holds"))
+
+
+def _a_permit_that_errs_permits(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(rules.Judged, "counts", property(lambda self: self.outcome != "not"))
+
+
+def _a_forbid_that_errs_is_ignored_in_the_decision_alone(patch: pytest.MonkeyPatch) -> None:
+    weigh = decide._weigh
+
+    def mutant(entries: Any, subject: Subject, ruling: rules.Ruling) -> Any:
+        told = tuple(one for one in ruling.told if one.outcome != "errs")
+        return weigh(entries, subject, rules.Ruling(told))
+
+    patch.setattr(decide, "_weigh", mutant)
+
+
+def _rules_ignored_in_the_scope(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(scope, "ruled", lambda *_: NOT_RULED)
+
+
+def _a_rule_reaches_past_other_labels(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(rules_places, "_is_anchor", lambda tenant: AclNode.parent_id.is_(None))
+
+
+def _report_only_rules_enforced(patch: pytest.MonkeyPatch) -> None:
+    counting = rules.Ruling.counting
+
+    def mutant(ruling: rules.Ruling, effect: str, *, enforced: bool = True) -> Any:
+        return (*counting(ruling, effect), *counting(ruling, effect, enforced=False)) if enforced else ()
+
+    patch.setattr(rules.Ruling, "counting", mutant)
+
+
+def _a_permit_opens_closed_places(patch: pytest.MonkeyPatch) -> None:
+    judge = decide.judge
+
+    def mutant(
+        chain: Sequence[NodeView], entries: Mapping[int, Sequence[EntryView]], subject: Subject, *rest: Any
+    ) -> Any:
+        permitted = bool(rest and rest[0](chain).counting("permit"))
+        return judge([replace(node, closed=node.closed and not permitted) for node in chain], entries, subject, *rest)
+
+    patch.setattr(decide, "judge", mutant)
+
+
+def _values_outside_the_list_rank_lowest(patch: pytest.MonkeyPatch) -> None:
+    variables = rules._variables
+
+    def mutant(session: Session, subject: Subject, at: datetime, ordered: Sequence[str]) -> Any:
+        return variables(session, subject, at, ["cosmic", "secret", *ordered])
+
+    patch.setattr(rules, "_variables", mutant)
+
+
 MUTANTS: list[Plant] = [
     _no_deny_inheritance,
     _no_deny_inheritance_in_the_scope,
@@ -143,6 +212,16 @@ MUTANTS: list[Plant] = [
     _unresolved_deny_ignored_in_the_scope,
     _narrow_is_only_a_break,
     _admin_stops_at_breaks,
+    _missing_classification_is_public,
+    _missing_clearance_is_restricted,
+    _a_forbid_that_errs_is_ignored,
+    _a_permit_that_errs_permits,
+    _a_forbid_that_errs_is_ignored_in_the_decision_alone,
+    _rules_ignored_in_the_scope,
+    _a_rule_reaches_past_other_labels,
+    _report_only_rules_enforced,
+    _a_permit_opens_closed_places,
+    _values_outside_the_list_rank_lowest,
 ]
 
 
@@ -162,7 +241,37 @@ def _worlds() -> list[World]:
         },
         documents={key: WDoc(key) for key in ("root", "below", "plain", "break", "ghost", "late")},
     )
-    return [rare, *(random_world(Random(seed)) for seed in SEEDS)]
+    return [rare, _ruled(), *(random_world(Random(seed)) for seed in SEEDS)]
+
+
+def _ruled() -> World:
+    """A world in which every way of a rule to err or to be overruled decides something."""
+    attributes = {"clearance": "internal", "department": "law", "level": 0}
+    return World(
+        users={
+            "ana": WUser(attributes=attributes),
+            "bob": WUser(attributes={"clearance": "cosmic", "level": 2}),
+            "cy": WUser(attributes={"clearance": "public"}),
+            "dan": WUser(),
+        },
+        groups={},
+        nodes={
+            "root": WNode("s", entries=(WEntry("everyone"),)),
+            "high": WNode("s", parent="root", labels={"classification": "restricted"}),
+            "low": WNode("s", parent="high", labels={"classification": "public"}),
+            "odd": WNode("s", parent="root", labels={"classification": "secret"}),
+            "bare": WNode("s", labels={"department": "law"}),
+            "shut": WNode("s", parent="bare", closed=True),
+            "free": WNode("s", parent="bare", mode="break", labels={"department": "hr"}),
+        },
+        documents={key: WDoc(key) for key in ("root", "high", "low", "odd", "bare", "shut", "free")},
+        rules=(
+            WRule("forbid", "rank(document.classification) > rank(principal.clearance)"),
+            WRule("permit", "has(document.department) && document.department == principal.department"),
+            WRule("permit", "document.department == 'hr' && 10 / principal.level > 4"),
+            WRule("forbid", "document.classification == 'public'", enforced=False),
+        ),
+    )
 
 
 def _differ(db: Database) -> bool:

@@ -1,0 +1,142 @@
+"""`ambit reembed`: change the encoder with no gap."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from cli.context import Context, command
+from core.errors import InvalidError, NotFoundError
+
+if TYPE_CHECKING:
+    from cli.store import Store
+    from ingest.rebuild import Progress
+
+POLL_S = 0.5
+TELL_S = 5.0
+
+ENCODER = Annotated[str | None, typer.Option("--encoder", help="Model by name or path.", show_default=False)]
+BACKEND = Annotated[
+    Literal["auto", "openvino", "torch"] | None,
+    typer.Option("--backend", help="What runs it here; else the setting encoder_backend.", show_default=False),
+]
+RATE = Annotated[
+    float | None,
+    typer.Option("--rate", min=0.0, help="Most chunks a second; else the setting reembed_rate.", show_default=False),
+]
+BACK = Annotated[bool, typer.Option("--switch-back", help="Catch the former index up and make it live again.")]
+DROP = Annotated[bool, typer.Option("--drop", help="Remove every index that is not live; stops one being built.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    command(app, "reembed")(reembed)
+
+
+def reembed(
+    context: Context,
+    *,
+    encoder: ENCODER = None,
+    backend: BACKEND = None,
+    rate: RATE = None,
+    switch_back: BACK = False,
+    drop: DROP = False,
+) -> None:
+    """Build the index anew with another encoder beside the live one, then switch. Run again, it goes on."""
+    from cli.store import opened
+
+    if (encoder is not None) + switch_back + drop != 1:
+        raise InvalidError("say one of --encoder NAME, --switch-back, --drop")
+    if backend is not None:
+        vars(context)["settings"] = context.settings.model_copy(update={"encoder_backend": backend})
+    here = _works_here(context)
+    if not here and (backend is not None or rate is not None):
+        raise InvalidError("`ambit serve` does the work; set encoder_backend and reembed_rate for it instead")
+    with opened(context) as store:
+        if drop:
+            _drop(context, store, here=here)
+            return
+        number = _begin(store, encoder)
+        if here:
+            _build(context, store, rate)
+        else:
+            _follow(context, store, number)
+        _report(context, store, number)
+
+
+def _works_here(context: Context) -> bool:
+    """Whether no server does what waits in SQL."""
+    from cli.serving import found
+
+    serving = found(context.settings.data_dir)
+    return serving is None or not serving.works
+
+
+def _begin(store: Store, encoder: str | None) -> int:
+    from ingest.rebuild import begin, begin_back
+
+    if encoder is None:
+        return begin_back(store.db)
+    folder = Path(encoder).expanduser()
+    model = str(folder.resolve()) if folder.is_dir() else encoder
+    return begin(store.db, store.runtime.stack.encoder_of(model), model)
+
+
+def _build(context: Context, store: Store, rate: float | None) -> None:
+    from ingest.rebuild import build
+
+    limit = store.runtime.settings.reembed_rate if rate is None else rate
+    build(store.runtime.pipeline, rate=limit, tell=_Teller(context))
+
+
+def _follow(context: Context, store: Store, number: int) -> None:
+    """Until the server is done with it."""
+    from ingest.rebuild import building, progress
+
+    tell = _Teller(context)
+    while building(store.db) == number:
+        tell(progress(store.db, number))
+        time.sleep(POLL_S)
+
+
+def _drop(context: Context, store: Store, *, here: bool) -> None:
+    from ingest.rebuild import drop_marked, mark_dropped
+
+    dropped = mark_dropped(store.db)
+    if here:
+        drop_marked(store.runtime.pipeline)
+    told = f"dropped {len(dropped)}" if here else f"`ambit serve` drops {len(dropped)}"
+    context.emit({"dropped": dropped}, lambda out: out.print(told, markup=False))
+
+
+def _report(context: Context, store: Store, number: int) -> None:
+    """How it ended.
+
+    Raises:
+        NotFoundError: it was given up meanwhile.
+    """
+    from ingest.rebuild import live_number, progress
+
+    if live_number(store.db) != number:
+        raise NotFoundError(f"generation {number} did not go live; it was given up, or another one went live since")
+    at = progress(store.db, number)
+    data: dict[str, Any] = {"generation": number, "encoder": at.encoder, "chunks": at.total, "live": True}
+    told = f"{at.total} chunks, live now with {at.encoder}; the former index is kept until `ambit reembed --drop`"
+    context.emit(data, lambda out: out.print(told, markup=False))
+
+
+class _Teller:
+    """Says how far it is, every few seconds."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._told = time.monotonic()
+
+    def __call__(self, at: Progress) -> None:
+        """Says it, if it is time."""
+        if time.monotonic() - self._told >= TELL_S:
+            self._told = time.monotonic()
+            self._context.note(f"generation {at.generation}, {at.encoder}: {at.done} of {at.total} chunks")

@@ -1,0 +1,159 @@
+"""`ambit index`, `ambit reembed`, and the thread of `ambit serve` that does both by itself."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from cli.serving import announced
+from core.tables import Generation
+from embed.encoders.base import Encoder
+from ingest import keeper
+from ingest.keeper import Keeper
+from ingest.rebuild import mark_dropped
+from ingest.reconcile import verify
+from tests.factories.command_line import ambit
+from tests.factories.encoders import HalfEncoder, WordEncoder
+from tests.factories.installation import Installation
+
+DOCUMENTS = 3
+OTHER = HalfEncoder.name
+
+
+@pytest.fixture(autouse=True)
+def small_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands of this process find small encoders by the names that are set."""
+    known: dict[str, Encoder] = {"word-hash": WordEncoder(), OTHER: HalfEncoder()}
+    monkeypatch.setattr("embed.stack.make_encoder", lambda settings, model=None: known[model or settings.encoder])
+    monkeypatch.setenv("AMBIT_ENCODER", "word-hash")
+    monkeypatch.setattr(keeper, "LOOK_S", 0.01)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Installation]:
+    """An installation with a few documents, its index given back."""
+    files = tmp_path / "files"
+    files.mkdir()
+    for number in range(DOCUMENTS):
+        (files / f"doc-{number}.txt").write_text(f"Report {number} is about subject{number}.", "utf-8")
+    one = Installation(tmp_path / "data")
+    one.add_folder(files)
+    one.add_user("ana")
+    one.sync()
+    one.runtime.stack.close()
+    yield one
+    one.close()
+
+
+def generations(made: Installation) -> dict[int, str]:
+    with made.db.read() as session:
+        return {row.id: row.state for row in session.scalars(select(Generation))}
+
+
+def test_a_lost_index_is_told_and_mended(made: Installation) -> None:
+    folder = made.settings.data_dir
+    assert ambit(folder, "--json", "index", "verify").json["agree"]
+    shutil.rmtree(made.settings.index_dir)
+    ran = ambit(folder, "index", "verify")
+    assert (ran.status, ran.out) == (1, f"0 points: {DOCUMENTS} missing; `ambit index repair` mends it\n")
+    doctor = ambit(folder, "--json", "doctor").json
+    told = next(one for one in doctor["checks"] if one["name"] == "index")
+    assert (told["state"], told["mend"]) == ("fail", "run `ambit index repair`")
+    ran = ambit(folder, "--json", "index", "repair")
+    assert (ran.status, ran.json["found"]["missing"], ran.json["left"]["points"]) == (0, DOCUMENTS, DOCUMENTS)
+    assert ambit(folder, "index", "verify").out == f"{DOCUMENTS} points: index and SQL agree\n"
+    assert made.search("ana", "subject1")
+
+
+@pytest.mark.parametrize("verb", ["verify", "repair"])
+def test_a_server_that_holds_the_index_is_left_to_it(made: Installation, verb: str) -> None:
+    with announced(made.settings.data_dir, "http://127.0.0.1:1", works=True, alone=True):
+        ran = ambit(made.settings.data_dir, "--json", "index", verb)
+    assert (ran.status, ran.json["code"]) == (2, "conflict")
+    assert "mends by itself" in ran.json["detail"]
+
+
+def test_the_encoder_is_changed_back_and_dropped(made: Installation) -> None:
+    folder = made.settings.data_dir
+    ran = ambit(folder, "--json", "reembed", "--encoder", OTHER)
+    assert ran.json == {"generation": 2, "encoder": OTHER, "chunks": DOCUMENTS, "live": True}
+    assert generations(made) == {1: "retired", 2: "live"}
+    assert ambit(folder, "--json", "search", "subject2", "--as", "ana").json["results"]
+    assert ambit(folder, "--json", "reembed", "--switch-back").json["generation"] == 1
+    assert generations(made) == {1: "live", 2: "retired"}
+    assert ambit(folder, "--json", "reembed", "--drop").json == {"dropped": [2]}
+    assert generations(made) == {1: "live"}
+    assert ambit(folder, "--json", "reembed", "--switch-back").json["code"] == "not_found"
+
+
+@pytest.mark.parametrize("options", [[], ["--encoder", OTHER, "--drop"], ["--drop", "--switch-back"]])
+def test_one_thing_at_a_time_is_asked_for(made: Installation, options: list[str]) -> None:
+    assert ambit(made.settings.data_dir, "--json", "reembed", *options).json["code"] == "invalid"
+
+
+def test_the_same_encoder_and_no_index_are_refused(made: Installation, tmp_path: Path) -> None:
+    ran = ambit(made.settings.data_dir, "--json", "reembed", "--encoder", "word-hash")
+    assert (ran.json["code"], "nothing to do" in ran.json["detail"]) == ("conflict", True)
+    ambit(tmp_path / "new", "init")
+    assert "no index yet" in ambit(tmp_path / "new", "reembed", "--encoder", OTHER).err
+
+
+def test_the_command_follows_a_server_that_works(made: Installation) -> None:
+    folder = made.settings.data_dir
+    made.runtime.stack.generation()
+    made.runtime.stack._encoders[OTHER] = HalfEncoder()
+    one = Keeper(made.runtime.pipeline)
+    with announced(folder, "http://127.0.0.1:1", works=True, alone=True):
+        one.start()
+        try:
+            refused = ambit(folder, "--json", "reembed", "--encoder", OTHER, "--rate", "5")
+            ran = ambit(folder, "--json", "reembed", "--encoder", OTHER)
+            assert generations(made) == {1: "retired", 2: "live"}
+            mark_dropped(made.db)
+            waited(lambda: generations(made) == {2: "live"})
+        finally:
+            one.stop()
+    assert refused.json["code"] == "invalid"
+    assert ran.json["live"]
+
+
+def waited(condition: Any) -> None:
+    over = threading.Event()
+    for _ in range(2000):
+        if condition():
+            return
+        over.wait(0.01)
+    raise AssertionError("it did not come to that")
+
+
+def test_a_server_mends_a_lost_index_by_itself(made: Installation) -> None:
+    shutil.rmtree(made.settings.index_dir)
+    one = Keeper(made.runtime.pipeline)
+    one.start()
+    try:
+        waited(lambda: verify(made.runtime.pipeline).agree)
+    finally:
+        one.stop()
+    assert made.search("ana", "subject0")
+
+
+def test_a_failing_keeper_tries_again(made: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = threading.Semaphore(0)
+
+    def fail(*_: Any, **__: Any) -> None:
+        tried.release()
+        raise RuntimeError("the database is away")
+
+    monkeypatch.setattr(keeper, "build", fail)
+    one = Keeper(made.runtime.pipeline)
+    one.start()
+    try:
+        assert all(tried.acquire(timeout=60) for _ in range(3))
+    finally:
+        one.stop()
