@@ -30,7 +30,7 @@ class Context:
     ready: Ready
 
 
-def context(request: Request) -> Context:
+async def context(request: Request) -> Context:
     """The app's parts."""
     found: Context = request.app.state.ambit
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -101,14 +101,14 @@ def _unauthenticated() -> UnauthenticatedError:
 Cred = Annotated[Credential, Depends(credential)]
 
 
-def require(*rights: str) -> Callable[[Credential], Credential]:
+def require(*rights: str) -> Callable[[Credential], Awaitable[Credential]]:
     """A dependency that gives the credential where it has one of `rights`.
 
     Raises:
         ForbiddenError: it has none of them.
     """
 
-    def check(cred: Cred) -> Credential:
+    async def check(cred: Cred) -> Credential:
         need(cred, *rights)
         return cred
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from core.db import now
@@ -99,13 +100,18 @@ def _both(first: Verdict, other: Verdict) -> Verdict:
     return replace(first, reported=tuple(told.values()))
 
 
+_PLACES = select(Document.id, Document.node_id, Document.pending_node_id, Document.source_id, Document.state).where(
+    Document.tenant_id == bindparam("tenant"), Document.id.in_(bindparam("ids", expanding=True))
+)
+_GATES = select(Source.id, Source.key, Source.state, Source.max_access_age_s, Source.access_synced_at).where(
+    Source.tenant_id == bindparam("tenant")
+)
+_SOME_GATES = _GATES.where(Source.id.in_(bindparam("ids", expanding=True)))
+
+
 def _places(session: Session, tenant: int, documents: Sequence[int]) -> Iterable[_Place]:
     for offset in range(0, len(documents), _BATCH):
-        rows = session.execute(
-            select(Document.id, Document.node_id, Document.pending_node_id, Document.source_id, Document.state).where(
-                Document.tenant_id == tenant, Document.id.in_(documents[offset : offset + _BATCH])
-            )
-        )
+        rows = session.execute(_PLACES, {"tenant": tenant, "ids": list(documents[offset : offset + _BATCH])})
         for row in rows:
             yield _Place(*row)
 
@@ -114,15 +120,14 @@ def source_gates(
     session: Session, subject: Subject, sources: Iterable[int] | None = None, *, at: datetime | None = None
 ) -> dict[int, str | None]:
     """For each source (None: all of the tenant), why it is shut for this caller, or None where it is open."""
-    statement = select(Source.id, Source.key, Source.state, Source.max_access_age_s, Source.access_synced_at).where(
-        Source.tenant_id == subject.tenant
-    )
+    statement: Any = _GATES
+    given: dict[str, Any] = {"tenant": subject.tenant}
     if sources is not None:
-        statement = statement.where(Source.id.in_(sorted(sources)))
+        statement, given = _SOME_GATES, {**given, "ids": sorted(sources)}
     at = at or now(session)
     return {
         id_: _gate(subject, at, key=key, state=state, max_age_s=max_age_s, synced=synced)
-        for id_, key, state, max_age_s, synced in session.execute(statement)
+        for id_, key, state, max_age_s, synced in session.execute(statement, given)
     }
 
 

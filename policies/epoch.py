@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from core.clock import db_now, to_us
 from core.tables import EpochTime, PolicyEpoch, Source, StateHistory
 
+_CURRENT = select(PolicyEpoch.epoch).where(PolicyEpoch.tenant_id == bindparam("tenant"))
+
 
 def current(session: Session, tenant: int) -> int:
     """The epoch this snapshot sees."""
-    return session.execute(select(PolicyEpoch.epoch).where(PolicyEpoch.tenant_id == tenant)).scalar_one()
+    return session.execute(_CURRENT, {"tenant": tenant}).scalar_one()
 
 
 def bump(session: Session, tenant: int) -> int:

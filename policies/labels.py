@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from core.errors import InvalidError
@@ -47,9 +47,12 @@ def sources_of(session: Session, tenant: int, nodes: Iterable[int]) -> dict[int,
     return {start: combine(chain, stated, ordered) for start, chain in chains.items()}
 
 
+_ORDERED = select(Tenant.classifications).where(Tenant.id == bindparam("tenant"))
+
+
 def classifications(session: Session, tenant: int) -> list[str]:
     """The tenant's classifications, lowest first."""
-    return session.execute(select(Tenant.classifications).where(Tenant.id == tenant)).scalar_one()
+    return session.execute(_ORDERED, {"tenant": tenant}).scalar_one()
 
 
 def set_classifications(session: Session, tenant: int, ordered: Sequence[str]) -> None:

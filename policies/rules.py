@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from core.tables import Policy, Principal, Source
@@ -93,14 +93,16 @@ def no_rules(_: Sequence[NodeView]) -> Ruling:
     return SILENT
 
 
+_OPEN = (
+    select(Policy.id, Policy.key, Policy.effect, Policy.condition, Policy.enforced)
+    .where(Policy.tenant_id == bindparam("tenant"), Policy.epoch_to.is_(None))
+    .order_by(Policy.key)
+)
+
+
 def open_rules(session: Session, tenant: int) -> tuple[Rule, ...]:
     """The rules that stand, report-only ones included, by key."""
-    rows = session.execute(
-        select(Policy.id, Policy.key, Policy.effect, Policy.condition, Policy.enforced)
-        .where(Policy.tenant_id == tenant, Policy.epoch_to.is_(None))
-        .order_by(Policy.key)
-    )
-    return tuple(Rule(*row) for row in rows)
+    return tuple(Rule(*row) for row in session.execute(_OPEN, {"tenant": tenant}))
 
 
 @dataclass(frozen=True, slots=True)

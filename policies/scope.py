@@ -17,7 +17,7 @@ from core.tables import Ace, AclNode, Principal
 from policies.decide import source_gates
 from policies.epoch import bumped, current
 from policies.rules_places import Places, Ruled, load_places, region, ruled
-from policies.subject import Subject
+from policies.subject import Caller, Subject, resolve_subject
 
 _MAKER: Final = object()
 
@@ -80,6 +80,7 @@ class ScopeCache:
         self._size = size
         self._held: OrderedDict[Hashable, _Cached] = OrderedDict()
         self._places: OrderedDict[int, tuple[int, Places]] = OrderedDict()
+        self._subjects: OrderedDict[Caller, tuple[int, Subject]] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, epoch: int, at: datetime) -> _Cached | None:
@@ -99,6 +100,20 @@ class ScopeCache:
             while len(self._held) > self._size:
                 self._held.popitem(last=False)
 
+    def subject(self, caller: Caller, epoch: int) -> Subject | None:
+        """Who the caller is, if that is held for this epoch: everything it is made of raises the epoch."""
+        with self._lock:
+            found = self._subjects.get(caller)
+            return found[1] if found is not None and found[0] == epoch else None
+
+    def put_subject(self, caller: Caller, epoch: int, subject: Subject) -> None:
+        """Holds who a caller is, dropping the oldest beyond the size."""
+        with self._lock:
+            self._subjects[caller] = (epoch, subject)
+            self._subjects.move_to_end(caller)
+            while len(self._subjects) > self._size:
+                self._subjects.popitem(last=False)
+
     def places(self, tenant: int, epoch: int) -> Places | None:
         """The tenant's rules and places, if they are held for this epoch."""
         with self._lock:
@@ -114,9 +129,23 @@ class ScopeCache:
                 self._places.popitem(last=False)
 
 
+def readable_by(session: Session, caller: Caller, cache: ScopeCache) -> ReadScope:
+    """As `readable`, for names; within an epoch a caller is resolved once. The re-check resolves anew every time."""
+    epoch = current(session, caller.tenant)
+    subject = cache.subject(caller, epoch)
+    if subject is None:
+        subject = resolve_subject(session, caller)
+        if not bumped(session, caller.tenant):
+            cache.put_subject(caller, epoch, subject)
+    return _scope(session, subject, epoch, cache)
+
+
 def readable(session: Session, subject: Subject, cache: ScopeCache | None = None) -> ReadScope:
     """Everything `subject` may read in this snapshot. What a session has not committed yet is never cached."""
-    epoch = current(session, subject.tenant)
+    return _scope(session, subject, current(session, subject.tenant), cache)
+
+
+def _scope(session: Session, subject: Subject, epoch: int, cache: ScopeCache | None) -> ReadScope:
     gates = source_gates(session, subject)
     sources = [] if subject.nobody else [one for one, shut in gates.items() if shut is None]
     held = _nodes(session, subject, epoch, cache)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from core.tables import App, Principal, User
@@ -61,6 +61,28 @@ class Caller:
     """The IP address of the query, where it is known."""
 
 
+_USER = (
+    select(User)
+    .join(Principal, Principal.subject_id == User.id)
+    .where(
+        Principal.tenant_id == bindparam("tenant"),
+        Principal.kind == "user",
+        Principal.key == bindparam("key"),
+        User.active,
+    )
+)
+_APP = (
+    select(App, Principal.id)
+    .join(Principal, (Principal.subject_id == App.id) & (Principal.kind == "app") & (Principal.key == App.key))
+    .where(
+        App.tenant_id == bindparam("tenant"),
+        Principal.tenant_id == bindparam("tenant"),
+        App.key == bindparam("key"),
+        App.active,
+    )
+)
+
+
 def resolve_subject(session: Session, caller: Caller) -> Subject:
     """Everything the caller is in this snapshot; nobody where the person or app is unknown or inactive."""
     user = _user(session, caller)
@@ -80,26 +102,14 @@ def resolve_subject(session: Session, caller: Caller) -> Subject:
 
 
 def _user(session: Session, caller: Caller) -> User | None:
-    return session.execute(
-        select(User)
-        .join(Principal, Principal.subject_id == User.id)
-        .where(
-            Principal.tenant_id == caller.tenant,
-            Principal.kind == "user",
-            Principal.key == split(f"user:{caller.user}")[1],
-            User.active,
-        )
-    ).scalar_one_or_none()
+    key = split(f"user:{caller.user}")[1]
+    return session.execute(_USER, {"tenant": caller.tenant, "key": key}).scalar_one_or_none()
 
 
 def _app(session: Session, caller: Caller) -> AppView | None:
     if caller.app is None:
         return None
-    row = session.execute(
-        select(App, Principal.id)
-        .join(Principal, (Principal.subject_id == App.id) & (Principal.kind == "app") & (Principal.key == App.key))
-        .where(App.tenant_id == caller.tenant, Principal.tenant_id == caller.tenant, App.key == caller.app, App.active)
-    ).one_or_none()
+    row = session.execute(_APP, {"tenant": caller.tenant, "key": caller.app}).one_or_none()
     if row is None:
         return None
     app, principal = row

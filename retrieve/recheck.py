@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from core.tables import Chunk, Document, DocumentVersion, Source, VersionChunk
 from embed.index.base import Hit
 from policies.decide import decide
 from policies.epoch import current
-from policies.labels import effective
+from policies.labels import classifications, effective, highest
 from policies.subject import Caller, resolve_subject
 from retrieve.model import Passage
 from retrieve.shaping import Candidate
@@ -42,12 +42,8 @@ def recheck(session: Session, caller: Caller, hits: Sequence[Hit]) -> Checked:
     verdicts = decide(session, subject, {hit.document for hit in hits})
     passed = [hit for hit in hits if verdicts[hit.document].allowed]
     rows = _rows(session, caller.tenant, passed)
-    labels = effective(session, caller.tenant, {row.node for row in rows.values()})
-    found = [
-        _candidate(hit, rows[hit.chunk], labels[rows[hit.chunk].node][CLASSIFICATION])
-        for hit in passed
-        if hit.chunk in rows
-    ]
+    labels = _classifications(session, caller.tenant, rows.values())
+    found = [_candidate(hit, rows[hit.chunk], labels[hit.chunk]) for hit in passed if hit.chunk in rows]
     refused = sorted({hit.document for hit in hits if not verdicts[hit.document].allowed})
     return Checked(
         candidates=tuple(found),
@@ -56,6 +52,19 @@ def recheck(session: Session, caller: Caller, hits: Sequence[Hit]) -> Checked:
         epoch=current(session, caller.tenant),
         reported=Counter(rule.id for verdict in verdicts.values() for rule in verdict.reported),
     )
+
+
+def _classifications(session: Session, tenant: int, rows: Collection[Any]) -> dict[int, str]:
+    """By chunk id, its document's label; the stricter one while the document waits to move to another node."""
+    pending = {row.pending for row in rows if row.pending is not None}
+    labels = effective(session, tenant, {row.node for row in rows} | pending)
+    found = {row.chunk: labels[row.node][CLASSIFICATION] for row in rows}
+    if pending:
+        ordered = classifications(session, tenant)
+        for row in rows:
+            if row.pending is not None:
+                found[row.chunk] = highest([found[row.chunk], labels[row.pending][CLASSIFICATION]], ordered)
+    return found
 
 
 def public_ids(session: Session, tenant: int, documents: Sequence[int]) -> tuple[str, ...]:
@@ -75,6 +84,7 @@ _ROWS = (
         Chunk.tokens,
         Document.public_id,
         Document.node_id.label("node"),
+        Document.pending_node_id.label("pending"),
         DocumentVersion.id.label("version"),
         DocumentVersion.title,
         DocumentVersion.modified_at,

@@ -19,8 +19,8 @@ from core.settings import Settings
 from embed.index.base import Filters, Hit, IndexUnavailableError
 from embed.stack import VectorStack
 from policies.rules_store import count
-from policies.scope import ReadScope, ScopeCache, readable
-from policies.subject import Caller, resolve_subject
+from policies.scope import ReadScope, ScopeCache, readable_by
+from policies.subject import Caller
 from retrieve.checking import checked
 from retrieve.model import Passage, Question, Retrieved
 from retrieve.narrowing import to_filters
@@ -90,8 +90,7 @@ class Retriever:
 
     def _scope(self, caller: Caller, question: Question) -> tuple[ReadScope, Filters]:
         with self._db.read() as session:
-            subject = resolve_subject(session, caller)
-            scope = readable(session, subject, self._scopes)
+            scope = readable_by(session, caller, self._scopes)
             return scope, to_filters(session, caller.tenant, question.narrowing)
 
     def _search(

@@ -281,3 +281,18 @@ def test_a_document_deleted_while_it_is_encoded_leaves_nothing_behind(place: Ins
     place.sync()
     assert place.documents() == {"b.txt": "The heron waits."}
     place.check_consistent()
+
+
+def test_a_stricter_label_holds_at_once_for_the_old_text_too(place: Installation, folder: Path) -> None:
+    (folder / "a.txt").write_text("The duck swims.")
+    place.sync()
+    assert [one.classification for one in place.search("ana", "duck")] == ["internal"]
+    rule = "allow: [everyone]\nfiles:\n  a.txt: {labels: {classification: restricted}}\n"
+    (folder / ".access.yaml").write_text(rule)
+    (folder / "a.txt").write_text("The duck swims in secret.")
+    place.start()
+    STAGES["list"](place.runtime.pipeline)
+    found = place.search("ana", "duck")
+    assert [(one.text, one.classification) for one in found] == [("The duck swims.", "restricted")]
+    place.drain()
+    assert [one.classification for one in place.search("ana", "duck")] == ["restricted"]
