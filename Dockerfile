@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 FROM python:3.11-slim AS build
 
-# Where the CPU build of PyTorch is found (pytorch.org names its index). Left empty, Linux gets the build for graphics
+# Where the CPU build of PyTorch is found (PyTorch's own installation page names it). Left empty, Linux gets the build for graphics
 # cards: it works the same and makes the image several gigabytes larger.
 ARG TORCH_INDEX_URL=
 
@@ -22,13 +22,17 @@ RUN python - <<'EOF' > wanted.txt && /opt/venv/bin/pip install -c requirements.l
 import tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
 extras = project["optional-dependencies"]
-print(*project["dependencies"], *extras["llm"], *extras["server"], sep="\n")
+print(*project["dependencies"], *extras["llm"], *extras["server"], *extras["sql"], *extras["objects"], sep="\n")
 EOF
 COPY . .
 RUN /opt/venv/bin/pip install --no-deps .
 
 FROM python:3.11-slim
 
+# git: for sources of that kind.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends git \
+    && rm -rf /var/lib/apt/lists/*
 RUN groupadd --system --gid 10001 ambit \
     && useradd --system --uid 10001 --gid ambit --home-dir /var/lib/ambit --no-create-home ambit \
     && install -d -o ambit -g ambit -m 0700 /var/lib/ambit
