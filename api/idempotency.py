@@ -9,11 +9,11 @@ from typing import Annotated, Any
 from fastapi import Header
 from pydantic import BaseModel
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from api.errors import IdempotencyMismatchError
 from api.identity import Credential
+from core.db import insert_or_skip
 from core.tables import IdempotencyKey
 
 Key = Annotated[
@@ -51,11 +51,9 @@ def once(
 
 
 def _reserve(session: Session, cred: Credential, key: str, request: str) -> bool:
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     done: Any = session.execute(
-        insert(IdempotencyKey)
+        insert_or_skip(session, IdempotencyKey)
         .values(tenant_id=cred.tenant, app_id=cred.app_id, key=key, request_hash=request, status=202, response={})
-        .on_conflict_do_nothing()
         .returning(IdempotencyKey.id)
     )
     return done.first() is not None

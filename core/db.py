@@ -49,11 +49,16 @@ class Database:
         self.engine.dispose()
 
 
+def insert_or_skip(session: Session, table: type[Any]) -> sqlite.Insert | postgresql.Insert:
+    """An insert that passes over rows which a unique constraint says are there already."""
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    return insert(table).on_conflict_do_nothing()
+
+
 def insert_new(session: Session, table: type[Any], rows: Sequence[dict[str, Any]]) -> None:
     """Inserts the rows that no unique constraint says are there already."""
     if rows:
-        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        session.execute(insert(table).on_conflict_do_nothing(), list(rows))
+        session.execute(insert_or_skip(session, table), list(rows))
 
 
 _NOW = select(db_now())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from core.jobs import Claim
 from ingest.dispatch import claim_items, claim_run, work_waits
 from ingest.encode_stage import encode_items, place_items
 from ingest.listing_stage import list_source
@@ -26,6 +27,14 @@ def _waits(pipeline: Pipeline, stage: str) -> bool:
         return work_waits(session, stage)
 
 
+def _claimed(pipeline: Pipeline, stage: str, *, limit: int, lease_s: float) -> list[Claim]:
+    """A fair batch of a stage's items, if any is due."""
+    if not _waits(pipeline, stage):
+        return []
+    with pipeline.db.write() as session:
+        return claim_items(session, stage, limit=limit, lease_s=lease_s)
+
+
 def list_step(pipeline: Pipeline) -> bool:
     """Lists one source."""
     if not _waits(pipeline, "list"):
@@ -40,10 +49,7 @@ def list_step(pipeline: Pipeline) -> bool:
 
 def parse_step(pipeline: Pipeline) -> bool:
     """Fetches, parses and splits a few objects."""
-    if not _waits(pipeline, "parse"):
-        return False
-    with pipeline.db.write() as session:
-        claims = claim_items(session, "parse", limit=PARSE_BATCH, lease_s=_parse_lease(pipeline))
+    claims = _claimed(pipeline, "parse", limit=PARSE_BATCH, lease_s=_parse_lease(pipeline))
     for held in claims:
         parse_item(pipeline, held)
     return bool(claims)
@@ -56,10 +62,7 @@ def _parse_lease(pipeline: Pipeline) -> float:
 
 def encode_step(pipeline: Pipeline) -> bool:
     """Encodes, indexes and commits what is split."""
-    if not _waits(pipeline, "encode"):
-        return False
-    with pipeline.db.write() as session:
-        claims = claim_items(session, "encode", limit=ENCODE_BATCH, lease_s=pipeline.settings.lease_s)
+    claims = _claimed(pipeline, "encode", limit=ENCODE_BATCH, lease_s=pipeline.settings.lease_s)
     if claims:
         encode_items(pipeline, claims)
     return bool(claims)
@@ -67,10 +70,7 @@ def encode_step(pipeline: Pipeline) -> bool:
 
 def place_step(pipeline: Pipeline) -> bool:
     """Moves points to the nodes their documents stand under."""
-    if not _waits(pipeline, "place"):
-        return False
-    with pipeline.db.write() as session:
-        claims = claim_items(session, "place", limit=PLACE_BATCH, lease_s=pipeline.settings.lease_s)
+    claims = _claimed(pipeline, "place", limit=PLACE_BATCH, lease_s=pipeline.settings.lease_s)
     if claims:
         place_items(pipeline, claims)
     return bool(claims)
