@@ -1,0 +1,129 @@
+"""Statements of the hot paths: compiled once for a database, run by its driver, read as plain named tuples.
+
+Putting a statement together, caching it and wrapping its rows costs SQLAlchemy several times what a small query costs
+the database. A `Prepared` statement pays that once; it still runs in the session's own transaction and snapshot.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import namedtuple
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, ColumnElement, Dialect, Select, String, bindparam
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+
+class IdList(TypeDecorator[Sequence[int]]):
+    """A list of ids as one parameter, so that the statement's text does not depend on how many there are."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        """An array where the database has arrays, else JSON."""
+        return dialect.type_descriptor(ARRAY(BigInteger()) if dialect.name == "postgresql" else String())
+
+    def process_bind_param(self, value: Sequence[int] | None, dialect: Dialect) -> Any:
+        """What the driver is given."""
+        listed = [] if value is None else list(value)
+        return listed if dialect.name == "postgresql" else json.dumps(listed)
+
+
+class _Among(FunctionElement[bool]):
+    name = "among"
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(_Among, "sqlite")
+def _among_json(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    column, ids = (compiler.process(one, **options) for one in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({ids}))"  # noqa: S608 - both parts are compiled SQL
+
+
+@compiles(_Among, "postgresql")
+def _among_array(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    column, ids = (compiler.process(one, **options) for one in element.clauses)
+    return f"{column} = ANY({ids})"
+
+
+def among(column: Any, name: str) -> ColumnElement[bool]:
+    """Whether an integer column is in the list of ids bound as `name`; an empty list holds nothing."""
+    return _Among(column, bindparam(name, type_=IdList()))
+
+
+class Prepared:
+    """A `select` without literals that change: every value is a `bindparam`, every list of ids an `among`."""
+
+    def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
+        self.statement = statement
+        row: Any = namedtuple("Row", [str(column.key) for column in statement.selected_columns])  # noqa: PYI024
+        self._row: Callable[[Sequence[Any]], Any] = row._make
+        self._compiled: dict[str, _Compiled] = {}
+
+    def all(self, session: Session, **values: Any) -> list[Any]:
+        """The rows, as named tuples.
+
+        Raises:
+            DBAPIError: the database refused it or did not answer; parameters are left out.
+        """
+        connection = session.connection()
+        dialect = connection.dialect
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
+            compiled = self._compiled[dialect.name] = _Compiled(self.statement, dialect)
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(compiled.text, compiled.bound(values))
+            found = cursor.fetchall()
+        except dialect.loaded_dbapi.Error as error:
+            raise DBAPIError(compiled.text, None, error) from error
+        finally:
+            cursor.close()
+        if compiled.converts:
+            return [self._row(compiled.converted(row)) for row in found]
+        return [self._row(row) for row in found]
+
+    def first(self, session: Session, **values: Any) -> Any:
+        """The first row, or None."""
+        found = self.all(session, **values)
+        return found[0] if found else None
+
+
+class _Compiled:
+    """A statement's text in one dialect, with what turns values into the driver's and back."""
+
+    def __init__(self, statement: Select[*tuple[Any, ...]], dialect: Dialect) -> None:
+        compiled: Any = statement.compile(dialect=dialect)
+        self.text: str = str(compiled)
+        self._positions: Sequence[str] | None = compiled.positiontup
+        self._given: dict[str, Any] = dict(compiled.params)
+        self._into: dict[str, Callable[[Any], Any]] = dict(compiled._bind_processors)  # noqa: SLF001 - no public way
+        self._out = [
+            (place, convert)
+            for place, column in enumerate(statement.selected_columns)
+            if (convert := column.type.dialect_impl(dialect).result_processor(dialect, None)) is not None
+        ]
+        self.converts = bool(self._out)
+
+    def bound(self, values: dict[str, Any]) -> Any:
+        """The driver's parameters."""
+        given = self._given | values
+        for name, convert in self._into.items():
+            given[name] = convert(given[name])
+        return given if self._positions is None else [given[name] for name in self._positions]
+
+    def converted(self, row: Sequence[Any]) -> list[Any]:
+        """One row with its values as Python has them."""
+        read = list(row)
+        for place, convert in self._out:
+            read[place] = convert(read[place])
+        return read
