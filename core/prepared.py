@@ -65,7 +65,8 @@ class Prepared:
 
     def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
         self.statement = statement
-        row: Any = namedtuple("Row", [str(column.key) for column in statement.selected_columns])  # noqa: PYI024
+        names = [str(column.key) for column in statement.selected_columns]
+        row: Any = namedtuple("Row", names)  # type: ignore[misc]  # noqa: PYI024 - the names are data
         self._row: Callable[[Sequence[Any]], Any] = row._make
         self._compiled: dict[str, _Compiled] = {}
 

@@ -57,9 +57,9 @@ def test_it_reads_what_its_own_transaction_wrote(db: Database) -> None:
     prepared = Prepared(_APPS)
     with db.write() as session:
         session.execute(text("UPDATE app SET key = 'other' WHERE id = :id"), {"id": ids[0]})
-        assert [row.key for row in prepared.all(session, tenant=tenant, apps=ids)][0] == "other"
+        assert next(row.key for row in prepared.all(session, tenant=tenant, apps=ids)) == "other"
         with db.read() as outside:
-            assert [row.key for row in prepared.all(outside, tenant=tenant, apps=ids)][0] == "app-0"
+            assert next(row.key for row in prepared.all(outside, tenant=tenant, apps=ids)) == "app-0"
 
 
 def test_nothing_found_is_none(db: Database) -> None:
