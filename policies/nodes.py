@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -19,9 +20,11 @@ from sqlalchemy.orm import Session
 from core.errors import NotFoundError
 from core.tables import Ace, AclNode, Label, Principal, Tenant
 from policies.epoch import bump, remember
-from policies.labels import DEFAULT_CLASSIFICATION, inherited_at, stricter
+from policies.label_changes import changed, reads, undecided
+from policies.labels import CLASSIFICATION, DEFAULT_CLASSIFICATION, inherited_at, stricter
 from policies.model import CLOSED, EVERYONE, AccessSpec, Entry
 from policies.principals import intern
+from policies.rules import Rule
 
 _EVERYONE = Entry(EVERYONE)
 
@@ -68,7 +71,8 @@ def interim(
     """Access that refuses everyone whom `old` or `new` would refuse, and is `new` where that only narrows.
 
     At a `root` every mode means the same, since nothing above it could narrow. `inherited` is the classification
-    that holds where the place states none.
+    that holds where the place states none. Free labels stay the old ones: whoever reads rules from them closes the
+    place (`put_container`).
     """
     if new.closed:
         return new
@@ -77,7 +81,7 @@ def interim(
     allows = {e for e in new.entries if e.effect == "allow"}
     before = {e for e in old.entries if e.effect == "allow"}
     denies = {e for e in (*old.entries, *new.entries) if e.effect == "deny"}
-    labels = {**new.labels, **stricter(old.labels, new.labels, inherited, classifications)}
+    labels = {**_free(old.labels), **stricter(old.labels, new.labels, inherited, classifications)}
     if old.mode == new.mode or root:
         return AccessSpec(mode=new.mode, entries=frozenset(_both(allows, before) | denies), labels=labels)
     if old.mode == "inherit":
@@ -87,6 +91,10 @@ def interim(
     else:
         kept = _both(allows, before)
     return AccessSpec(mode="narrow", entries=frozenset(kept | denies), labels=labels)
+
+
+def _free(labels: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in labels.items() if name != CLASSIFICATION}
 
 
 def _both(one: set[Entry], other: set[Entry]) -> set[Entry]:
@@ -107,15 +115,19 @@ def put_container(
         return _make(session, tenant.id, source, key=key, parent=parent, title=title, spec=spec)
     wanted = digest(spec)
     if node.access_hash != wanted or node.parent_id != parent:
+        before = stated(session, node)
         held = interim(
-            stated(session, node),
+            before,
             spec,
             tenant.classifications,
             root=parent is None,
             inherited=inherited_at(session, tenant.id, parent),
         )
         if node.parent_id != parent:
-            held, spec = _moved(session, node, parent, held, spec)
+            _move(session, node, parent)
+            held = replace(held, closed=True)
+        elif undecided(session, tenant.id, before.labels, spec.labels):
+            held = replace(held, closed=True)
         state(session, node, held)
         node.pending = None if held == spec else dump(spec)
         node.access_hash = wanted
@@ -146,6 +158,15 @@ def release(session: Session, nodes: Iterable[AclNode]) -> int:
             node.pending = None
             count += 1
     return count
+
+
+def shut_waiting(session: Session, tenant: int, rule: Rule) -> None:
+    """Closes, until they are released, the places whose labels wait to change and are read by this new rule."""
+    waiting = select(AclNode).where(AclNode.tenant_id == tenant, AclNode.pending.is_not(None), ~AclNode.closed)
+    for node in session.scalars(waiting).all():
+        held, wanted = stated(session, node), load(node.pending or {})
+        if reads(rule, changed(held.labels, wanted.labels)):
+            state(session, node, replace(held, closed=True))
 
 
 def waive(session: Session, tenant: int, entry: int) -> None:
@@ -213,13 +234,10 @@ def _make(
     return node
 
 
-def _moved(
-    session: Session, node: AclNode, parent: int | None, held: AccessSpec, spec: AccessSpec
-) -> tuple[AccessSpec, AccessSpec]:
-    """A container under another parent: closed to all until the run's content is in."""
+def _move(session: Session, node: AclNode, parent: int | None) -> None:
+    """A container under another parent; it is closed to all until the run's content is in."""
     remember(session, node.tenant_id, "node", node, _placement(node))
     node.parent_id = parent
-    return AccessSpec(mode=held.mode, entries=held.entries, labels=held.labels, closed=True), spec
 
 
 def _placement(node: AclNode) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from core.ids import KEY_PATTERN, is_key
 from core.tables import Label, Policy, PolicyCount, User
 from policies.epoch import bump
 from policies.labels import classifications
-from policies.rules import ranked
+from policies.nodes import shut_waiting
+from policies.rules import Rule, ranked
 from policies.rules_check import Checked, check, unknown_attribute
 from policies.rules_syntax import problem
 
@@ -66,6 +67,7 @@ def put_rule(session: Session, tenant: int, key: str, *, effect: str, condition:
     session.flush()
     session.add(PolicyCount(policy_id=row.id, tenant_id=tenant))
     session.flush()
+    shut_waiting(session, tenant, Rule(row.id, key, effect, condition, enforced))
     return row
 
 

@@ -15,8 +15,10 @@ from core.db import Database
 from core.errors import NotFoundError
 from core.tables import Ace, AclNode, Label, Tenant
 from policies import decide, nodes, subject
+from policies.directory import put_user
 from policies.labels import CLASSIFICATION, effective, rank
 from policies.model import CLOSED, AccessSpec, Entry, access_spec
+from policies.rules_store import put_rule
 from tests.factories import oracle
 from tests.factories.random_world import random_world
 from tests.factories.world import Built, WApp, WDoc, WEntry, WNode, World, WUser, build, spec_of
@@ -309,3 +311,78 @@ def test_a_waiver_is_kept_over_a_sync_and_of_a_deny_alone(sqlite_db: Database) -
         for wrong in (allow, deny, 10_000):
             with pytest.raises(NotFoundError):
                 nodes.waive(session, built.tenant, wrong or 0)
+
+
+def _labelled(db: Database) -> tuple[Built, World]:
+    """ana reads by an entry; a rule forbids her what is of the law department, and one permits bob what is of hr."""
+    world = World(
+        users={"ana": WUser(), "bob": WUser()},
+        groups={},
+        nodes={
+            "root": WNode("s", entries=(WEntry("user:ana"),)),
+            "place": WNode("s", parent="root", labels={"department": "law"}),
+            "below": WNode("s", parent="place", mode="break", entries=(WEntry("user:ana"),)),
+        },
+        documents={"note": WDoc("place"), "deep": WDoc("below")},
+    )
+    with db.write() as session:
+        return build(session, world), world
+
+
+FORBID_LAW = {"effect": "forbid", "condition": "has(document.department) && document.department == 'law'"}
+PERMIT_HR = {"effect": "permit", "condition": "has(document.department) && document.department == 'hr'"}
+
+
+@pytest.mark.parametrize("rule_first", [True, False])
+@pytest.mark.parametrize("rule", [FORBID_LAW, PERMIT_HR])
+def test_a_label_that_a_rule_reads_changes_nobodys_rights_before_release(
+    db: Database, rule: dict[str, str], rule_first: bool
+) -> None:
+    built, world = _labelled(db)
+
+    def save_rule() -> None:
+        with db.write() as session:
+            put_rule(session, built.tenant, "rule", **rule)
+
+    if rule_first:
+        save_rule()
+    _restate(db, built, "place", access_spec(labels={"department": "hr"}), "root")
+    if not rule_first:
+        assert _readable(db, built, world), "without a rule a label decides nothing"
+        save_rule()
+    assert _readable(db, built, world) == set()
+    _release(db, built)
+    people = {user for user, app, _ in _readable(db, built, world) if app is None}
+    assert people == ({"ana"} if rule is FORBID_LAW else {"ana", "bob"})
+
+
+@pytest.mark.parametrize(
+    ("condition", "effect", "open_"),
+    [
+        ("rank(document.classification) > rank(principal.clearance)", "forbid", True),
+        ("rank(document.classification) >= 3 && principal.id != 'ana'", "forbid", False),
+        ("document.classification == 'public'", "forbid", False),
+        ("rank(document.classification) > 1", "permit", False),
+        ("!(rank(document.classification) > 1)", "forbid", False),
+    ],
+)
+def test_a_rising_classification_closes_only_where_a_rule_might_let_more_in(
+    sqlite_db: Database, condition: str, effect: str, open_: bool
+) -> None:
+    built, world = _small(sqlite_db)
+    with sqlite_db.write() as session:
+        put_rule(session, built.tenant, "rule", effect=effect, condition=condition)
+        put_user(session, built.tenant, "ana", attributes={"clearance": "restricted"})
+    _restate(sqlite_db, built, "place", access_spec(labels={CLASSIFICATION: "restricted"}), "root")
+    assert bool(_readable(sqlite_db, built, world)) is open_
+    with sqlite_db.read() as session:
+        assert session.get_one(AclNode, built.nodes["place"]).closed is not open_
+
+
+def test_a_report_only_rule_closes_nothing(sqlite_db: Database) -> None:
+    built, world = _labelled(sqlite_db)
+    with sqlite_db.write() as session:
+        put_rule(session, built.tenant, "rule", enforced=False, **FORBID_LAW)
+    before = _readable(sqlite_db, built, world)
+    _restate(sqlite_db, built, "place", access_spec(labels={"department": "hr"}), "root")
+    assert _readable(sqlite_db, built, world) == before != set()
