@@ -21,7 +21,7 @@ from ingest.dispatch import OPEN
 from ingest.model import ItemRef
 from ingest.refs import dump_ref
 from policies.model import parse_access
-from policies.nodes import shared_node
+from policies.own_nodes import own_nodes, place_at
 
 
 def push(session: Session, settings: Settings, cred: Credential, body: PushBody) -> tuple[Run, Document]:
@@ -37,8 +37,11 @@ def push(session: Session, settings: Settings, cred: Credential, body: PushBody)
     content = body.content()
     if len(content) > settings.max_file_mb * 1024 * 1024:
         raise BodyTooLargeError(f"the content is larger than {settings.max_file_mb} MiB")
-    target = _target(session, source, body)
-    document = _document(session, source, body.id, target)
+    known = session.scalars(
+        select(Document).where(Document.source_id == source.id, Document.external_id == body.id)
+    ).one_or_none()
+    target = _target(session, source, body, known)
+    document = _document(session, source, body.id, target, known)
     run = _run(session, source, cred)
     document.seen_run_id = run.id
     upload = Upload(tenant_id=source.tenant_id, source_id=source.id, external_id=body.id, body=content)
@@ -84,22 +87,20 @@ def _source(session: Session, cred: Credential, key: str) -> Source:
     return session.scalars(select(Source).where(Source.id == source.id).with_for_update(key_share=True)).one()
 
 
-def _target(session: Session, source: Source, body: PushBody) -> AclNode:
+def _target(session: Session, source: Source, body: PushBody, known: Document | None) -> AclNode:
     root = settle_root(session, source)
     assert root is not None, "a push source has a root"
+    own = own_nodes(session, source.tenant_id, [known.id]).get(known.id, []) if known is not None else []
     if body.access is None:
-        return root
+        return place_at(session, root, None, own)
     try:
         spec = parse_access(body.access)
     except InvalidError as error:
         raise InvalidError(error.detail, errors=[{"field": "access", "message": error.detail}]) from error
-    return root if spec.plain else shared_node(session, source.tenant_id, source.id, root, spec)
+    return place_at(session, root, spec, own)
 
 
-def _document(session: Session, source: Source, external_id: str, target: AclNode) -> Document:
-    row = session.scalars(
-        select(Document).where(Document.source_id == source.id, Document.external_id == external_id)
-    ).one_or_none()
+def _document(session: Session, source: Source, external_id: str, target: AclNode, row: Document | None) -> Document:
     if row is None:
         row = Document(
             public_id=public_id("doc"),

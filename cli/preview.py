@@ -49,6 +49,7 @@ class _Compared:
         nodes = session.scalars(select(AclNode).where(AclNode.source_id == source.id)).all()
         self._nodes: dict[str, AclNode] = {row.key: row for row in nodes}
         self._by_id = {row.id: row for row in nodes}
+        self._own = {row.document_id for row in nodes if row.document_id is not None}
         self._seen: set[str] = set()
         self._found: dict[str, list[Any]] = {group: [] for group in GROUPS}
         self._unchanged = 0
@@ -103,20 +104,24 @@ class _Compared:
             self._found["changed"].append(ref.id)
         else:
             self._unchanged += 1
-        if self._place(ref) != self._standing(document):
+        if self._place(ref, document) != self._standing(document):
             self._found["access"].append(ref.id)
 
     def _standing(self, document: Document) -> str | None:
         node = self._by_id.get(document.pending_node_id or document.node_id)
         return node.key if node else None
 
-    def _place(self, ref: ItemRef) -> str:
-        """The key of the node it would stand at, as `policies.nodes.shared_node` names it."""
+    def _place(self, ref: ItemRef, document: Document) -> str:
+        """The key of the node it would stand at, as `policies.own_nodes.place_at` names it."""
+        from policies.model import AccessSpec
         from policies.nodes import digest
+        from policies.own_nodes import own_key
 
+        container = self._nodes.get(ref.node)
+        if document.id in self._own and container is not None:
+            return own_key(document.id, container.id, ref.access or AccessSpec())
         if ref.access is None or ref.access.plain:
             return ref.node
-        container = self._nodes.get(ref.node)
         return f"={container.id}.{digest(ref.access)}" if container else "(new)"
 
 

@@ -189,8 +189,8 @@ def _commit(session: Session, generation: LiveGeneration, work: _Work) -> bool:
     live = select(Generation.id).where(Generation.id == generation.id, Generation.state == LIVE)
     if session.scalar(live.with_for_update(read=True)) is None:
         return False
+    document = session.get_one(Document, work.document, with_for_update=True)  # an admin may just give it its own node
     settle(session, Item, work.held, state="done", lease_until=None, error_code=None, error_detail=None)
-    document = session.get_one(Document, work.document)
     version = session.get_one(DocumentVersion, work.version)
     item = session.get_one(Item, work.held.id)
     if document.version_id is not None:

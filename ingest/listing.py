@@ -26,7 +26,8 @@ from ingest.model import (
 from ingest.refs import dump_ref
 from policies.directory import put_group, set_members
 from policies.epoch import remember, source_state
-from policies.nodes import digest, put_container, shared_node
+from policies.nodes import digest, put_container
+from policies.own_nodes import own_nodes, place_at
 
 PAGE = 500
 NO_DOCUMENT = frozenset({"link_outside", "link_skipped", "not_a_file"})
@@ -50,7 +51,7 @@ class Listing:
     def __init__(self, session: Session, run: Run, settings: Settings) -> None:
         self.session, self.run, self.settings = session, run, settings
         self.tenant = session.get_one(Tenant, run.tenant_id)
-        self.source = session.get_one(Source, run.source_id)
+        self.source = session.get_one(Source, run.source_id, with_for_update={"key_share": True})
 
     def apply(self, page: Sequence[Change]) -> bool:
         """Stores a page; True when it ended the listing."""
@@ -100,9 +101,13 @@ class Listing:
         nodes = self._known_nodes(sorted({ref.node for ref in unique.values()}))
         listed = self._listed(list(unique))
         known = self._known(list(unique))
+        own = own_nodes(self.session, self.tenant.id, [document.id for document in known.values()])
         self.run.listed += len(unique)
         fresh = {ref.id: ref for ref in unique.values() if ref.id not in listed}
-        targets = {ref.id: self._target(ref, nodes[ref.node]) for ref in fresh.values()}
+        targets = {
+            one: place_at(self.session, nodes[ref.node], ref.access, own.get(known[one].id, ()) if one in known else ())
+            for one, ref in fresh.items()
+        }
         same = {one for one, ref in fresh.items() if one in known and self._unchanged(known[one], ref)}
         for one in sorted(same):
             self._place(known[one], fresh[one], targets[one])
@@ -122,11 +127,6 @@ class Listing:
         return set(
             self.session.scalars(select(Item.external_id).where(Item.run_id == self.run.id, Item.external_id.in_(ids)))
         )
-
-    def _target(self, ref: ItemRef, container: AclNode) -> AclNode:
-        if ref.access is None or ref.access.plain:
-            return container
-        return shared_node(self.session, self.tenant.id, self.source.id, container, ref.access)
 
     @staticmethod
     def _unchanged(document: Document, ref: ItemRef) -> bool:

@@ -229,7 +229,8 @@ def _same(pipeline: Pipeline, held: Claim, ref: ItemRef) -> None:
     """The bytes are what they were: only the version's name, and perhaps the place, changes."""
     with pipeline.db.write() as session:
         item = session.get_one(Item, held.id)
-        document = session.get_one(Document, item.document_id)
+        document = session.get_one(Document, item.document_id, with_for_update=True)
+        session.refresh(item)  # an admin may just have given the document a place of its own
         _drop_upload(session, item)
         document.source_version = ref.version
         moved = move(session, document, document.pending_node_id or item.payload["target"])

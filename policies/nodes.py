@@ -27,6 +27,8 @@ from policies.principals import intern
 from policies.rules import Rule
 
 _EVERYONE = Entry(EVERYONE)
+HIDDEN = "=closed"
+"""Key of a source's node under which nobody reads."""
 
 
 def digest(spec: AccessSpec) -> str:
@@ -112,7 +114,7 @@ def put_container(
     """Makes or changes the node of a container as its source states it."""
     node = session.scalars(select(AclNode).where(AclNode.source_id == source, AclNode.key == key)).one_or_none()
     if node is None:
-        return _make(session, tenant.id, source, key=key, parent=parent, title=title, spec=spec)
+        return make_node(session, tenant.id, source, key=key, parent=parent, title=title, spec=spec)
     wanted = digest(spec)
     if node.access_hash != wanted or node.parent_id != parent:
         before = stated(session, node)
@@ -139,14 +141,13 @@ def shared_node(session: Session, tenant: int, source: int, parent: AclNode, spe
     """The node of all single documents that stand at `parent` with exactly this access of their own."""
     key = f"={parent.id}.{digest(spec)}"
     node = session.scalars(select(AclNode).where(AclNode.source_id == source, AclNode.key == key)).one_or_none()
-    return node or _make(session, tenant, source, key=key, parent=parent.id, spec=spec)
+    return node or make_node(session, tenant, source, key=key, parent=parent.id, spec=spec)
 
 
 def closed_node(session: Session, tenant: int, source: int) -> AclNode:
     """The node under which nobody reads: for documents whose access is not settled."""
-    key = "=closed"
-    node = session.scalars(select(AclNode).where(AclNode.source_id == source, AclNode.key == key)).one_or_none()
-    return node or _make(session, tenant, source, key=key, parent=None, spec=CLOSED)
+    node = session.scalars(select(AclNode).where(AclNode.source_id == source, AclNode.key == HIDDEN)).one_or_none()
+    return node or make_node(session, tenant, source, key=HIDDEN, parent=None, spec=CLOSED)
 
 
 def release(session: Session, nodes: Iterable[AclNode]) -> int:
@@ -187,19 +188,19 @@ def waive(session: Session, tenant: int, entry: int) -> None:
     session.flush()
 
 
-def stated(session: Session, node: AclNode) -> AccessSpec:
-    """What the source's own rows at this node say now."""
+def stated(session: Session, node: AclNode, *, origin: str = "source") -> AccessSpec:
+    """What the rows of one origin, unless told the source's own, say at this node now."""
     rows = session.execute(
         select(Ace, Principal)
         .join(Principal, Principal.id == Ace.principal_id)
-        .where(Ace.node_id == node.id, Ace.origin == "source", Ace.epoch_to.is_(None))
+        .where(Ace.node_id == node.id, Ace.origin == origin, Ace.epoch_to.is_(None))
     ).all()
     apps = _names(session, [ace.app_id for ace, _ in rows if ace.app_id is not None])
     entries = frozenset(
         Entry(_name(p), "deny" if a.effect == "deny" else "allow", a.not_before, a.expires_at, apps.get(a.app_id or 0))
         for a, p in rows
     )
-    labels = {row.name: row.value for row in _labels(session, node.id, "source")}
+    labels = {row.name: row.value for row in _labels(session, node.id, origin)}
     mode: Any = node.mode
     return AccessSpec(mode=mode, entries=entries, labels=labels, closed=node.closed)
 
@@ -214,9 +215,18 @@ def state(session: Session, node: AclNode, spec: AccessSpec, *, origin: str = "s
     session.flush()
 
 
-def _make(
-    session: Session, tenant: int, source: int, *, key: str, parent: int | None, spec: AccessSpec, title: str = ""
+def make_node(
+    session: Session,
+    tenant: int,
+    source: int,
+    *,
+    key: str,
+    parent: int | None,
+    spec: AccessSpec,
+    title: str = "",
+    document: int | None = None,
 ) -> AclNode:
+    """A new node with what its source states there."""
     node = AclNode(
         tenant_id=tenant,
         source_id=source,
@@ -225,6 +235,7 @@ def _make(
         parent_id=parent,
         mode=spec.mode,
         closed=spec.closed,
+        document_id=document,
         access_hash=digest(spec),
         epoch_from=bump(session, tenant),
     )

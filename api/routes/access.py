@@ -7,9 +7,10 @@ from typing import Any
 from fastapi import APIRouter
 from sqlalchemy.orm import Session
 
-from api import documents
+from api import documents, places
 from api.context import Context, Ctx
 from api.identity import Admin, Credential
+from api.schemas.access import AdminAccessBody, AdminAccessView
 from api.schemas.directory import AccessBody, AccessView
 from policies.decide import decide
 from policies.subject import Caller, Subject, resolve_subject
@@ -37,6 +38,17 @@ def explain_access(body: AccessBody, ctx: Ctx, cred: Admin) -> dict[str, Any]:
         told = explain(session, _subject(session, cred, body), row.id).as_dict()
         _audit(ctx, session, cred, "explain", body)
     return {**told, "document": row.public_id}
+
+
+@router.put("/access/entries")
+def put_entries(body: AdminAccessBody, ctx: Ctx, cred: Admin) -> AdminAccessView:
+    """Makes this all that admins state at a place or for one document, from the next query on; a sync leaves it."""
+    with ctx.runtime.db.write() as session:
+        before, after = places.put(session, cred.tenant, body, actor=cred.actor)
+        entry = {"before": before.model_dump(mode="json"), "after": after.model_dump(mode="json"), "key": cred.prefix}
+        ctx.runtime.audit.append(session, cred.tenant, "admin.access.entries", cred.actor, entry)
+    ctx.wake("place")
+    return after
 
 
 def _subject(session: Session, cred: Credential, body: AccessBody) -> Subject:

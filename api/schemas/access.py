@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from api.schemas.base import Body, Key, Line, Text, Time
+from api.schemas.base import Body, Key, Line, Text, Time, View
 
 
 class ReadersBody(Body):
@@ -52,3 +52,28 @@ class SimulateBody(Body):
     join: list[MemberBody] = Field(default_factory=list, max_length=10_000)
     leave: list[MemberBody] = Field(default_factory=list, max_length=10_000)
     app: Key | None = None
+
+
+class AdminEntry(Body):
+    """An entry that admins state."""
+
+    principal: Text
+    effect: Literal["allow", "deny"] = "allow"
+    not_before: Time | None = Field(None, description="It holds from then on.")
+    expires_at: Time | None = Field(None, description="It holds until just before then.")
+    app: Key | None = Field(None, description="It holds only through this app.")
+
+
+class AdminAccessView(View):
+    """All that admins state at a place or for a document. A sync leaves it as it is."""
+
+    document: Line | None = Field(None, description="Public id of the document it holds for alone.")
+    place: Line | None = Field(None, description="`source:key of the place`; `source:` is its root.")
+    entries: list[AdminEntry] = Field(default_factory=list, max_length=20_000)
+    labels: dict[Text, Text] = Field(default_factory=dict, max_length=100)
+
+
+class AdminAccessBody(AdminAccessView):
+    """The same, whole: what is absent is taken away."""
+
+    model_config = Body.model_config

@@ -12,6 +12,7 @@ from core.tables.base import Base, BigId, PrimaryKey, TenantId
 from core.tables.directory import OPEN
 
 _BEGINS = text("epoch_to IS NULL AND not_before IS NOT NULL")
+_OWN = text("document_id IS NOT NULL")
 _ENDS = text("epoch_to IS NULL AND expires_at IS NOT NULL")
 
 
@@ -27,13 +28,16 @@ class AclNode(Base):
         UniqueConstraint("source_id", "key"),
         Index(None, "parent_id"),
         Index(None, "tenant_id"),
+        Index("ix_acl_node_document", "document_id", sqlite_where=_OWN, postgresql_where=_OWN),
     )
 
     id: Mapped[PrimaryKey]
     tenant_id: Mapped[TenantId]
     source_id: Mapped[int]
     key: Mapped[str]
-    """The container's id at the source, or `=` and a digest for a node shared by single documents."""
+    """The container's id at the source, or `=` and a digest for a node of single documents."""
+    document_id: Mapped[int | None]
+    """The one document that may stand here, where an admin stated something for it alone; null: whoever shares it."""
     title: Mapped[str] = mapped_column(default="")
     parent_id: Mapped[int | None]
     mode: Mapped[str] = mapped_column(default="inherit")

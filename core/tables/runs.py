@@ -24,7 +24,7 @@ class Run(Leased, Base):
     tenant_id: Mapped[TenantId]
     source_id: Mapped[int]
     kind: Mapped[str]
-    """content (everything) or push (documents sent over the API)."""
+    """content (everything), push (documents sent over the API) or access (points that follow what an admin stated)."""
     trigger: Mapped[str] = mapped_column(default="manual")
     checkpoint: Mapped[dict[str, Any] | None]
     listed: Mapped[int] = mapped_column(default=0)

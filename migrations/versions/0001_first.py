@@ -92,6 +92,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("tenant_id", BIG, nullable=False),
         sa.Column("source_id", BIG, nullable=False),
         sa.Column("key", sa.String(), nullable=False),
+        sa.Column("document_id", BIG, nullable=True),
         sa.Column("title", sa.String(), nullable=False),
         sa.Column("parent_id", BIG, nullable=True),
         sa.Column("mode", sa.String(), nullable=False),
@@ -106,6 +107,13 @@ def upgrade() -> None:  # noqa: PLR0915
         sqlite_autoincrement=True,
     )
     with op.batch_alter_table("acl_node", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_acl_node_document",
+            ["document_id"],
+            unique=False,
+            sqlite_where=sa.text("document_id IS NOT NULL"),
+            postgresql_where=sa.text("document_id IS NOT NULL"),
+        )
         batch_op.create_index(batch_op.f("ix_acl_node_parent_id"), ["parent_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_acl_node_tenant_id"), ["tenant_id"], unique=False)
 
@@ -701,6 +709,11 @@ def downgrade() -> None:  # noqa: PLR0915
     with op.batch_alter_table("acl_node", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_acl_node_tenant_id"))
         batch_op.drop_index(batch_op.f("ix_acl_node_parent_id"))
+        batch_op.drop_index(
+            "ix_acl_node_document",
+            sqlite_where=sa.text("document_id IS NOT NULL"),
+            postgresql_where=sa.text("document_id IS NOT NULL"),
+        )
 
     op.drop_table("acl_node")
     with op.batch_alter_table("ace", schema=None) as batch_op:
