@@ -52,6 +52,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield _guard("broker", lambda: _broker(settings), "start the broker, or mend AMBIT_BROKER_URL")
         if settings.url is not None:
             yield _guard("url", lambda: _url(settings), "start the server there, or unset AMBIT_URL")
+        yield _guard("parsers", lambda: _parsers(runtime), "start Ambit from the environment it was installed in")
         if sql.state == "ok":
             yield from _sources(runtime)
             yield from _models(runtime)
@@ -195,6 +196,16 @@ def _url(settings: Settings) -> Finding:
     return Finding(
         "url", "fail", f"{settings.url} answers {response.status_code}", "start Ambit there, or unset AMBIT_URL"
     )
+
+
+def _parsers(runtime: Runtime) -> Finding:
+    held = runtime.pipeline.parsers.confinement()
+    if not held.missing:
+        return Finding("parsers", "ok", f"confined by Landlock {held.files}, seccomp and limits")
+    return Finding(
+        "parsers", "note", f"held less tightly than they could be; missing: {', '.join(held.missing)}",
+        "use Linux 5.13 or newer with Landlock and seccomp, and let containers use them",
+    )  # fmt: skip
 
 
 def _sources(runtime: Runtime) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,12 +17,16 @@ from typing import Any, BinaryIO, Self, cast
 import ingest
 from core.errors import UnavailableError
 from ingest.model import Content, EmptyError, ItemError, Parsed
+from ingest.parsing.confine import Confinement
 from ingest.parsing.limits import MIB, Limits
 from ingest.parsing.parse import parsed_from_elements
-from ingest.parsing.wire import WireError, from_json, load_parsed, receive, send, to_json
+from ingest.parsing.source import Source, broken
+from ingest.parsing.wire import WireError, from_json, load_parsed, receive, send, send_file, to_json
 
 START_TIMEOUT_S = 60.0
 """Seconds a parser process may take to start on a busy machine."""
+WORKER = "ingest.parsing.worker"
+"""The module that a parser process runs."""
 _ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "HOME": "/nonexistent",
@@ -46,12 +51,14 @@ class PoolSettings:
         memory: bytes of address space each may use above its start.
         files: files after which a process is replaced.
         growth: bytes of resident memory above its start after which it is replaced.
+        programs: full paths of programs that a parser may start; none where the kernel cannot tell them apart.
     """
 
     processes: int = 2
     memory: int = 2048 * MIB
     files: int = 500
     growth: int = 400 * MIB
+    programs: tuple[Path, ...] = ()
 
 
 class Child:
@@ -62,7 +69,7 @@ class Child:
         self.requests = cast("BinaryIO", process.stdin)
         self.answers = cast("BinaryIO", process.stdout)
         self.files = 0
-        self.network = "unknown"
+        self.confinement = Confinement()
         self.resident = self.resident_at_start = 0
 
     def greet(self) -> None:
@@ -70,18 +77,22 @@ class Child:
 
         Raises:
             WireError: it ended before.
+            KeyError, TypeError: it said something else.
         """
         hello = from_json(receive(self.answers))
-        self.network = str(hello.get("network"))
+        self.confinement = Confinement(**hello["confinement"])
         self.resident = self.resident_at_start = int(hello.get("resident", 0))
 
-    def ask(self, header: bytes, body: bytes) -> dict[str, Any]:
+    def ask(self, header: bytes, body: bytes | BinaryIO) -> dict[str, Any]:
         """Sends one file and waits for the answer.
 
         Raises:
             WireError, OSError: the process ended.
         """
-        send(self.requests, header, body)
+        if isinstance(body, bytes):
+            send(self.requests, header, body)
+        else:
+            send_file(self.requests, header, body)
         answer = from_json(receive(self.answers))
         self.files += 1
         self.resident = int(answer.get("resident", 0))
@@ -92,9 +103,10 @@ class Child:
         return self.files >= settings.files or self.resident - self.resident_at_start > settings.growth
 
     def kill(self) -> None:
-        """Ends it at once; safe to call from another thread and again."""
+        """Ends it and what it started at once; safe to call from another thread and again."""
         with suppress(OSError):
-            self.process.kill()
+            if self.process.returncode is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """Ends it and lets go of its pipes."""
@@ -137,16 +149,20 @@ class ParserPool:
             return parsed_from_elements(content)
         if content.body is None:
             raise EmptyError(f"'{content.name}' has no content.")
-        with self._places:
-            answer = self._ask(content, timeout_s or self._timeout_s)
+        with self._places, _opened(content, self._limits) as body:
+            answer = self._ask(content, body, timeout_s or self._timeout_s)
         return _parsed(content, answer)
 
-    def network(self) -> str:
-        """How parser processes are cut from the network: `namespace`, or `patched` where the kernel gives none."""
+    def confinement(self) -> Confinement:
+        """What holds the parser processes on this machine.
+
+        Raises:
+            UnavailableError: the pool is closed, or no parser process can be started.
+        """
         with self._places:
             child = self._take()
             self._give_back(child)
-        return child.network
+        return child.confinement
 
     def close(self) -> None:
         """Ends all parser processes; safe to call again."""
@@ -167,11 +183,11 @@ class ParserPool:
         """Closes the pool."""
         self.close()
 
-    def _ask(self, content: Content, timeout_s: float) -> dict[str, Any]:
+    def _ask(self, content: Content, body: bytes | BinaryIO, timeout_s: float) -> dict[str, Any]:
         child = self._take()
         with _deadline(child, timeout_s) as expired:
             try:
-                answer = child.ask(_header(content, self._limits, timeout_s), _body(content))
+                answer = child.ask(_header(content, self._limits, timeout_s), body)
             except (WireError, OSError):
                 answer = None
         if answer is None:
@@ -201,11 +217,11 @@ class ParserPool:
         return self._starter.submit(self._start).result()
 
     def _start(self) -> Child:
-        child = Child(_spawn(self._settings.memory))
+        child = Child(_spawn(self._settings))
         with _deadline(child, START_TIMEOUT_S):
             try:
                 child.greet()
-            except (WireError, OSError):
+            except (WireError, OSError, KeyError, TypeError):
                 child.close()
                 raise UnavailableError("No parser process can be started.") from None
         with self._lock:
@@ -229,9 +245,13 @@ class ParserPool:
         child.close()
 
 
-def _spawn(memory: int) -> subprocess.Popen[bytes]:
-    """Starts a parser with a clean environment; `-P` keeps the working folder out of its import path."""
-    command = [sys.executable, "-P", "-m", "ingest.parsing.worker", str(os.getpid()), str(memory)]
+def _spawn(settings: PoolSettings) -> subprocess.Popen[bytes]:
+    """Starts a parser with a clean environment and a session of its own, so that what it starts ends with it.
+
+    `-P` keeps the working folder out of its import path.
+    """
+    command = [sys.executable, "-P", "-m", WORKER, str(os.getpid()), str(settings.memory)]
+    command += map(str, settings.programs)
     return subprocess.Popen(  # noqa: S603  the interpreter itself with fixed arguments
         command,
         stdin=subprocess.PIPE,
@@ -239,6 +259,7 @@ def _spawn(memory: int) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         env=_ENVIRONMENT,
         close_fds=True,
+        start_new_session=True,
     )
 
 
@@ -261,11 +282,9 @@ def _deadline(child: Child, seconds: float) -> Iterator[threading.Event]:
 
 
 def _header(content: Content, limits: Limits, timeout_s: float) -> bytes:
-    path = str(content.body.absolute()) if isinstance(content.body, Path) else None
     return to_json(
         {
             "name": content.name,
-            "path": path,
             "mime": content.mime,
             "title": content.title,
             "limits": asdict(limits),
@@ -274,8 +293,21 @@ def _header(content: Content, limits: Limits, timeout_s: float) -> bytes:
     )
 
 
-def _body(content: Content) -> bytes:
-    return content.body if isinstance(content.body, bytes) else b""
+@contextmanager
+def _opened(content: Content, limits: Limits) -> Iterator[bytes | BinaryIO]:
+    """The bytes of a file, or the file itself, open: parsers are sent the content, as they may open nothing."""
+    body = content.body or b""
+    source = Source(content.name, body)
+    try:
+        source.check_size(limits)
+        file = body.open("rb") if isinstance(body, Path) else None
+    except OSError as error:
+        raise broken(content.name, f"it cannot be read ({error.strerror or type(error).__name__})") from None
+    if file is None:
+        yield cast("bytes", body)
+        return
+    with file:
+        yield file
 
 
 def _parsed(content: Content, answer: dict[str, Any]) -> Parsed:

@@ -7,6 +7,7 @@ parser is unpickled or trusted: its answer is checked field by field.
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,6 +19,9 @@ FRAME_MAX = 1 << 30
 """Longest frame in bytes that is accepted."""
 _LENGTH = struct.Struct(">Q")
 _KINDS = frozenset(get_args(ElementKind))
+
+
+_PART = 1 << 20
 
 
 class WireError(Exception):
@@ -33,6 +37,25 @@ def send(stream: BinaryIO, *frames: bytes) -> None:
     for frame in frames:
         stream.write(_LENGTH.pack(len(frame)))
         stream.write(frame)
+    stream.flush()
+
+
+def send_file(stream: BinaryIO, header: bytes, file: BinaryIO) -> None:
+    """Writes a header and the bytes of an open file, a part at a time.
+
+    Raises:
+        WireError: the file became shorter while it was read; the stream is not to be used any more.
+        OSError: the other side is gone.
+    """
+    left = os.fstat(file.fileno()).st_size
+    send(stream, header)
+    stream.write(_LENGTH.pack(left))
+    while left:
+        part = file.read(min(left, _PART))
+        if not part:
+            raise WireError("The file became shorter while it was read.")
+        stream.write(part)
+        left -= len(part)
     stream.flush()
 
 

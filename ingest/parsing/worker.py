@@ -1,12 +1,15 @@
-"""The parser process: `python -m ingest.parsing.worker OWNER MEMORY_BYTES`; frames on its standard streams.
+"""The parser process: `python -m ingest.parsing.worker OWNER MEMORY_BYTES [PROGRAM]...`; frames on its streams.
 
-It says `{"ready": …}` once, then answers each request `{name, path, mime, limits, timeout_s}` plus a body frame.
+It says `{"ready": …}` once, then answers each request `{name, mime, title, limits, timeout_s}` plus a body frame: it
+is sent the bytes of a file and never its path, since it may open none.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,12 +20,12 @@ from ingest.parsing.parse import parse
 from ingest.parsing.wire import WireError, dump_parsed, from_json, receive, send, to_json
 
 
-def main(owner: int, memory: int) -> None:
+def main(owner: int, memory: int, programs: Sequence[Path] = ()) -> None:
     """Serves requests until the owner closes the stream."""
     requests, answers = _streams()
-    network = confine(owner)
+    held = confine(owner, programs)
     limit_memory(memory)
-    send(answers, to_json({"ready": True, "network": network, "resident": resident()}))
+    send(answers, to_json({"ready": True, "confinement": asdict(held), "resident": resident()}))
     while True:
         try:
             request, body = from_json(receive(requests)), receive(requests)
@@ -58,7 +61,7 @@ def _parsed(request: dict[str, Any], body: bytes) -> dict[str, Any]:
     limit_cpu(request["timeout_s"])
     content = Content(
         name=request["name"],
-        body=Path(request["path"]) if request["path"] is not None else body,
+        body=body,
         mime=request["mime"],
         title=request["title"],
     )
@@ -66,4 +69,4 @@ def _parsed(request: dict[str, Any], body: bytes) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), [Path(one) for one in sys.argv[3:]])

@@ -18,6 +18,7 @@ import pytest
 from core.errors import UnavailableError
 from ingest.model import Content, Element, EmptyError, ItemError, Parsed
 from ingest.parsing import Limits
+from ingest.parsing.confine import Confinement
 from ingest.parsing.limits import MIB
 from ingest.parsing.sandbox import ParserPool, PoolSettings
 from ingest.parsing.wire import WireError, dump_parsed, from_json, load_parsed, to_json
@@ -169,8 +170,10 @@ def test_a_parser_sees_no_secret_and_no_descriptor(pool: ParserPool, monkeypatch
 CONFINED = """
     import os, resource, socket, sys, tempfile
     from ingest.parsing.confine import confine, limit_memory
-    before = os.readlink("/proc/self/ns/net")
-    network = confine(os.getppid())
+    def namespace():
+        return os.readlink("/proc/self/ns/net")
+    before = namespace()
+    held = confine(os.getppid())
     limit_memory(64 * 2**20)
     def fails(action):
         try:
@@ -186,7 +189,7 @@ CONFINED = """
     print(fails(write))
     print(fails(lambda: bytearray(200 * 2**20)))
     print(resource.getrlimit(resource.RLIMIT_CORE))
-    print(network == "patched" or os.readlink("/proc/self/ns/net") != before)
+    print(not held.namespace or namespace() != before)
 """
 
 
@@ -197,15 +200,34 @@ def test_confinement_holds(tmp_path: Path) -> None:
     assert run.stdout.split("\n")[:6] == [
         "PermissionError",
         "PermissionError",
-        "OSError",
+        "PermissionError",
         "MemoryError",
         "(0, 0)",
         "True",
     ]
 
 
-def test_network_is_told(pool: ParserPool) -> None:
-    assert pool.network() in {"namespace", "patched"}
+def test_the_layers_that_hold_are_told(pool: ParserPool) -> None:
+    held = pool.confinement()
+    assert Confinement().missing == (
+        "Landlock (files)",
+        "seccomp (system calls)",
+        "a cut from the network by the kernel",
+    )
+    assert held == pool.confinement()
+    assert set(held.missing) < set(Confinement().missing)
+
+
+def test_a_file_that_cannot_be_read_or_is_too_long_starts_no_process(tmp_path: Path) -> None:
+    long = tmp_path / "zeros.txt"
+    with long.open("wb") as file:
+        file.truncate(1 << 30)
+    with ParserPool(Limits(max_bytes=1000)) as pool:
+        for path, code in ((tmp_path / "gone.txt", "file_broken"), (long, "file_too_large")):
+            with pytest.raises(ItemError) as caught:
+                pool.parse(Content(name=path.name, body=path))
+            assert caught.value.item_code == code
+        assert not pool._all
 
 
 def test_answers_are_checked() -> None:
