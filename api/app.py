@@ -14,6 +14,7 @@ from api.routes import (
     access,
     access_readers,
     apps,
+    catalogue,
     chat,
     documents,
     groups,
@@ -28,7 +29,22 @@ from api.routes import (
 from api.runtime import Runtime
 from api.schemas.base import Problem
 
-_ROUTERS = (retrieve, query, chat, sources, runs, documents, keys, users, groups, apps, access, access_readers, health)
+_ROUTERS = (
+    retrieve,
+    query,
+    chat,
+    sources,
+    runs,
+    documents,
+    keys,
+    users,
+    groups,
+    apps,
+    access,
+    access_readers,
+    catalogue,
+    health,
+)
 
 
 def create_app(

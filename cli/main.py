@@ -10,7 +10,7 @@ from cli.context import DATA_DIR, JSON, TENANT, given
 
 GROUPS = (
     "setup", "serve", "configure", "sync", "runs", "status", "ask", "access", "groups", "keys", "sources", "connectors",
-    "doctor", "demo_command", "index", "reembed", "evaluate",
+    "catalogue", "doctor", "demo_command", "index", "reembed", "evaluate",
 )  # fmt: skip
 
 app = typer.Typer(

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from core.clock import db_now
 from core.tables import Document, DocumentVersion, Item
 from ingest.batches import batched
+from ingest.catalogue.forget import forget_profiles
 from ingest.points import outdate
 from policies.epoch import remember
 from policies.nodes import closed_node
@@ -32,6 +33,7 @@ def delete_documents(session: Session, tenant: int, ids: Sequence[int]) -> None:
             .where(DocumentVersion.document_id.in_(part), DocumentVersion.state.in_(["staged", "current"]))
             .values(state="old")
         )
+        forget_profiles(session, part)
         session.execute(
             update(Item)
             .where(Item.document_id.in_(part), Item.state.in_(["pending", "waiting", "leased"]))

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session, aliased
 
 from core.jobs import Claim, Leased, claim, due
 from core.tables import DocumentVersion, Item, PointGarbage, Run
+from ingest.catalogue.forget import unseen_versions
 
 OPEN = ("pending", "leased", "waiting")
 
@@ -64,6 +65,8 @@ def work_waits(session: Session, stage: str) -> bool:
             select(DocumentVersion.id).where(DocumentVersion.state == "old"),
             select(PointGarbage.id).where(due(PointGarbage)),
         ]
+    elif stage == "profile":
+        rows = [unseen_versions()]
     else:
         rows = [select(Item.id).where(Item.stage == stage, Item.state.in_(OPEN), due(Item))]
     return any(session.scalars(one.limit(1)).first() is not None for one in rows)

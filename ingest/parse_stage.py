@@ -21,6 +21,7 @@ from ingest.batches import batched
 from ingest.deletion import delete_documents, move
 from ingest.model import ChunkDraft, Content, EmptyError, ItemError, ItemRef, Parsed, VanishedError
 from ingest.parsing import parsed_from_elements
+from ingest.parsing.language import language_of
 from ingest.pipeline import Pipeline
 from ingest.refs import load_ref
 from ingest.runs import fail_item, postpone_item
@@ -165,7 +166,7 @@ def _stage(
         title=parsed.title or ref.title,
         uri=ref.uri,
         mime=parsed.mime,
-        language=parsed.language,
+        language=parsed.language or language_of(parsed.elements),
         author=parsed.author,
         modified_at=parsed.modified_at or ref.modified_at,
         size=size,

@@ -13,7 +13,7 @@ from ingest.schedule import any_due, start_due
 from ingest.stages import STAGES
 
 SCHEDULE_S = 1.0
-INDEX_SIDE = ("encode", "place", "finish", "purge")
+INDEX_SIDE = ("encode", "place", "finish", "purge", "profile")
 
 
 class Runner:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from core.jobs import Claim
+from ingest.catalogue import stage as catalogue
 from ingest.dispatch import claim_items, claim_run, work_waits
 from ingest.encode_stage import encode_items, place_items
 from ingest.listing_stage import list_source
@@ -89,6 +90,11 @@ def purge_step(pipeline: Pipeline) -> bool:
     return _waits(pipeline, "purge") and purge(pipeline) > 0
 
 
+def profile_step(pipeline: Pipeline) -> bool:
+    """Looks at versions that became current."""
+    return catalogue.profile_versions(pipeline) > 0
+
+
 STAGES: Final[Mapping[str, Step]] = MappingProxyType(
     {
         "list": list_step,
@@ -97,5 +103,6 @@ STAGES: Final[Mapping[str, Step]] = MappingProxyType(
         "place": place_step,
         "finish": finish_step,
         "purge": purge_step,
+        "profile": profile_step,
     }
 )

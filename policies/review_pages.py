@@ -31,7 +31,7 @@ def to_csv(found: Review) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
-    writer.writerows([_harmless(_text(getattr(line, name))) for name in COLUMNS] for line in found.lines)
+    writer.writerows([harmless(_text(getattr(line, name))) for name in COLUMNS] for line in found.lines)
     return out.getvalue()
 
 
@@ -64,5 +64,6 @@ def _text(value: Any) -> str:
     return value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
+    """A cell as plain text: a spreadsheet would run what begins like a formula."""
     return f"'{text}" if text[:1] in "=+-@\t\r" and text else text

@@ -17,6 +17,7 @@ QUEUES: Final = {
     "place": "ambit.maintain",
     "finish": "ambit.maintain",
     "purge": "ambit.maintain",
+    "profile": "ambit.maintain",
     "sweep": "ambit.maintain",
 }
 SWEEP_S: Final = 5.0

@@ -3,6 +3,7 @@
 from core.tables.access import Ace, AclNode, Label, Policy, PolicyCount, StateHistory
 from core.tables.audit import AuditEntry
 from core.tables.base import Base
+from core.tables.catalogue import DocumentBand, DocumentFinding, DocumentProfile
 from core.tables.directory import ApiKey, App, Group, Membership, Principal, User
 from core.tables.documents import Chunk, Document, DocumentVersion, Upload, VersionChunk
 from core.tables.index import ChunkPoint, Facet, Generation, PointGarbage
@@ -21,6 +22,9 @@ __all__ = [
     "ChunkPoint",
     "ConfigObject",
     "Document",
+    "DocumentBand",
+    "DocumentFinding",
+    "DocumentProfile",
     "DocumentVersion",
     "EpochTime",
     "Facet",

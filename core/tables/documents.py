@@ -12,6 +12,7 @@ from core.clock import db_now
 from core.tables.base import Base, BigId, PrimaryKey, TenantId
 
 _OLD = text("state = 'old'")
+_UNSEEN = text("state = 'current' AND profiled = 0")
 
 
 class Document(Base):
@@ -54,6 +55,7 @@ class DocumentVersion(Base):
     __table_args__ = (
         Index(None, "document_id"),
         Index("ix_document_version_old", "state", sqlite_where=_OLD, postgresql_where=_OLD),
+        Index("ix_document_version_unseen", "id", sqlite_where=_UNSEEN, postgresql_where=_UNSEEN),
     )
 
     id: Mapped[PrimaryKey]
@@ -70,6 +72,8 @@ class DocumentVersion(Base):
     modified_at: Mapped[datetime | None]
     size: Mapped[int]
     attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    profiled: Mapped[int] = mapped_column(default=0)
+    """1 once the catalogue has looked at it as a current version."""
     created_at: Mapped[datetime] = mapped_column(default=db_now())
 
 

@@ -542,6 +542,55 @@ def upgrade() -> None:  # noqa: PLR0915
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "document_band",
+        sa.Column("document_id", BIG, nullable=False),
+        sa.Column("place", BIG, nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("band", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["document_id"], ["document.id"], name=op.f("fk_document_band_document_id")),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_document_band_tenant_id")),
+        sa.PrimaryKeyConstraint("document_id", "place", name=op.f("pk_document_band")),
+        sqlite_autoincrement=False,
+    )
+    with op.batch_alter_table("document_band", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_document_band_tenant_id_band"), ["tenant_id", "band"], unique=False)
+
+    op.create_table(
+        "document_finding",
+        sa.Column("document_id", BIG, nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("count", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["document_id"], ["document.id"], name=op.f("fk_document_finding_document_id")),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_document_finding_tenant_id")),
+        sa.PrimaryKeyConstraint("document_id", "kind", name=op.f("pk_document_finding")),
+        sqlite_autoincrement=False,
+    )
+    with op.batch_alter_table("document_finding", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_document_finding_kind"), ["kind"], unique=False)
+
+    op.create_table(
+        "document_profile",
+        sa.Column("document_id", BIG, nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("version_id", BIG, nullable=False),
+        sa.Column("chunks", BIG, nullable=False),
+        sa.Column("tokens", BIG, nullable=False),
+        sa.Column("text_hash", sa.String(), nullable=False),
+        sa.Column("signature", sa.LargeBinary(), nullable=True),
+        sa.Column("near_group", BIG, nullable=True),
+        sa.ForeignKeyConstraint(["document_id"], ["document.id"], name=op.f("fk_document_profile_document_id")),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_document_profile_tenant_id")),
+        sa.PrimaryKeyConstraint("document_id", name=op.f("pk_document_profile")),
+        sqlite_autoincrement=False,
+    )
+    with op.batch_alter_table("document_profile", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_document_profile_near_group"), ["near_group"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_document_profile_tenant_id_text_hash"), ["tenant_id", "text_hash"], unique=False
+        )
+
+    op.create_table(
         "document_version",
         sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
         sa.Column("tenant_id", BIG, nullable=False),
@@ -557,6 +606,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("modified_at", sa.BigInteger(), nullable=True),
         sa.Column("size", BIG, nullable=False),
         sa.Column("attributes", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("profiled", BIG, nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["document_id"], ["document.id"], name=op.f("fk_document_version_document_id")),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_document_version_tenant_id")),
@@ -571,6 +621,13 @@ def upgrade() -> None:  # noqa: PLR0915
             unique=False,
             sqlite_where=sa.text("state = 'old'"),
             postgresql_where=sa.text("state = 'old'"),
+        )
+        batch_op.create_index(
+            "ix_document_version_unseen",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("state = 'current' AND profiled = 0"),
+            postgresql_where=sa.text("state = 'current' AND profiled = 0"),
         )
 
     op.create_table(
@@ -628,11 +685,29 @@ def downgrade() -> None:  # noqa: PLR0915
     op.drop_table("policy_count")
     with op.batch_alter_table("document_version", schema=None) as batch_op:
         batch_op.drop_index(
+            "ix_document_version_unseen",
+            sqlite_where=sa.text("state = 'current' AND profiled = 0"),
+            postgresql_where=sa.text("state = 'current' AND profiled = 0"),
+        )
+        batch_op.drop_index(
             "ix_document_version_old", sqlite_where=sa.text("state = 'old'"), postgresql_where=sa.text("state = 'old'")
         )
         batch_op.drop_index(batch_op.f("ix_document_version_document_id"))
 
     op.drop_table("document_version")
+    with op.batch_alter_table("document_profile", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_document_profile_tenant_id_text_hash"))
+        batch_op.drop_index(batch_op.f("ix_document_profile_near_group"))
+
+    op.drop_table("document_profile")
+    with op.batch_alter_table("document_finding", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_document_finding_kind"))
+
+    op.drop_table("document_finding")
+    with op.batch_alter_table("document_band", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_document_band_tenant_id_band"))
+
+    op.drop_table("document_band")
     op.drop_table("chunk")
     with op.batch_alter_table("user", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_user_tenant_id_email"))
