@@ -13,7 +13,8 @@ from ingest.schedule import any_due, start_due
 from ingest.stages import STAGES
 
 SCHEDULE_S = 1.0
-INDEX_SIDE = ("encode", "place", "finish", "purge", "profile")
+# Versions are looked at before a run ends, so that `ambit sync` leaves none behind.
+INDEX_SIDE = ("encode", "place", "profile", "finish", "purge")
 
 
 class Runner:
