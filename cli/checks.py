@@ -47,6 +47,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield _guard(
             "encoder", lambda: _encoder(runtime), "set encoder to a model on this machine, or back to what it was"
         )
+        if sql.state == "ok":
+            yield from _unheeded(runtime)
         yield _guard("index", lambda: _index(runtime, standing=sql.state == "ok"), _mend_index(settings))
         if settings.broker_url is not None:
             yield _guard("broker", lambda: _broker(settings), "start the broker, or mend AMBIT_BROKER_URL")
@@ -151,6 +153,16 @@ def _encoder(runtime: Runtime) -> Finding:
     if lowest is None:
         return Finding("encoder", "note", f"{encoder.tag} loads; there are no reference vectors to hold it against")
     return Finding("encoder", "ok", f"{encoder.tag} agrees with the reference vectors to {lowest:.4f}")
+
+
+def _unheeded(runtime: Runtime) -> Iterator[Finding]:
+    """Whether the encoder that is set is another than the one in use."""
+    from embed.generations import standing_generation
+
+    live = standing_generation(runtime.db)
+    told = None if live is None else runtime.stack.unheeded(live)
+    if told is not None:
+        yield Finding("encoder", "note", told, "run the command that is named, or set encoder to what is in use")
 
 
 def _index(runtime: Runtime, *, standing: bool) -> Finding:

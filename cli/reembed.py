@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -76,12 +75,12 @@ def _works_here(context: Context) -> bool:
 
 
 def _begin(store: Store, encoder: str | None) -> int:
+    from embed.encoders.spec import canonical
     from ingest.rebuild import begin, begin_back
 
     if encoder is None:
         return begin_back(store.db)
-    folder = Path(encoder).expanduser()
-    model = str(folder.resolve()) if folder.is_dir() else encoder
+    model = canonical(encoder)
     return begin(store.db, store.runtime.stack.encoder_of(model), model)
 
 

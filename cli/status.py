@@ -40,7 +40,7 @@ def status(context: Context) -> None:
             "tenant": context.settings.tenant,
             "serving": serving.url if serving else None,
             "epoch": epoch,
-            "index": {**points, "points": _index_points(store, busy=serving is not None)},
+            "index": {**points, "notice": _notice(store), "points": _index_points(store, busy=serving is not None)},
             "sources": sources,
         }
     context.emit(data, lambda out: _show(out, data))
@@ -96,6 +96,14 @@ def _documents(session: Session, source: int) -> dict[str, int]:
     return {"documents": documents or 0, "held": held or 0, "chunks": chunks or 0}
 
 
+def _notice(store: Store) -> str | None:
+    """What the settings say of the encoder and nobody heeds."""
+    from embed.generations import standing_generation
+
+    live = standing_generation(store.db)
+    return None if live is None else store.runtime.stack.unheeded(live)
+
+
 def _points(session: Session) -> dict[str, Any]:
     """The live generation, and how many points SQL knows it to hold."""
     from sqlalchemy import func, select
@@ -134,6 +142,8 @@ def _show(out: Console, data: dict[str, Any]) -> None:
     index = data["index"]
     counted = "held by the server" if index["points"] is None and data["serving"] else f"{index['points'] or 0} points"
     out.print(f"index {index['collection'] or 'absent'}: {counted}, {index['known_points']} known to SQL", markup=False)
+    if index["notice"]:
+        out.print(Text(index["notice"], style="yellow"))
     table = Table("source", "connector", "state", "documents", "chunks", "last run", "failed", "access data", box=None)
     for one in data["sources"]:
         last = one["last_run"]

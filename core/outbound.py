@@ -8,11 +8,9 @@ with checks of its own.
 from __future__ import annotations
 
 import email.utils
-import ipaddress
-import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,38 +20,19 @@ from typing import Any, TypeAlias
 import httpcore
 import httpx
 
-from core.errors import AmbitError, InvalidError
+from core.addresses import AllowList, BlockedError, OutboundError, Resolver, resolve
+from core.errors import AmbitError
 
-Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-Resolver: TypeAlias = Callable[[str, int], Sequence[str]]
 Limit: TypeAlias = Callable[[str], bool]
 
 USER_AGENT = "Ambit/0.1"
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SAFE_HEADERS = frozenset({"accept", "accept-language", "if-modified-since", "if-none-match", "user-agent"})
 _deadline: ContextVar[float] = ContextVar("outbound_deadline", default=float("inf"))
 
 
-class BlockedError(AmbitError):
-    """An address that Ambit may not be led to; the setting `outbound_allow` lists exceptions."""
-
-    code = "outbound_blocked"
-    status = 502
-    title = "Address not allowed"
-
-
 class OutsideError(BlockedError):
     """A redirect leads out of what the caller reads."""
-
-
-class OutboundError(AmbitError):
-    """Another server did not answer, or not as it should."""
-
-    code = "outbound_failed"
-    status = 502
-    title = "Other server did not answer"
-    transient = True
 
 
 class AnswerTooLargeError(AmbitError):
@@ -87,66 +66,6 @@ class Answer:
     def retry_after(self) -> float | None:
         """Seconds to wait that the server asks for (RFC 9110, 10.2.3); None: it does not."""
         return retry_after(self.headers.get("retry-after"), datetime.now(UTC))
-
-
-class AllowList:
-    """Addresses that may be reached although they are not global: networks, addresses and host names."""
-
-    def __init__(self, entries: Iterable[str]) -> None:
-        self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
-        self._hosts: set[str] = set()
-        for entry in entries:
-            try:
-                self._networks.append(ipaddress.ip_network(entry, strict=False))
-            except ValueError:
-                self._hosts.add(_host(entry))
-
-    def check(self, host: str, addresses: Sequence[str]) -> list[str]:
-        """`addresses` if every one of them may be reached as `host`.
-
-        Raises:
-            BlockedError: one of them may not.
-        """
-        if not addresses:
-            raise OutboundError(f"{host} has no address")
-        if _host(host) in self._hosts:
-            return list(addresses)
-        for one in addresses:
-            address = unwrapped(ipaddress.ip_address(one.partition("%")[0]))
-            if not _public(address) and not any(address in network for network in self._networks):
-                raise BlockedError(f"{host} leads to an address that is not public; outbound_allow lists exceptions")
-        return list(addresses)
-
-
-def unwrapped(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address carries (mapped, 6to4, Teredo, NAT64), else the address itself."""
-    if not isinstance(address, ipaddress.IPv6Address):
-        return address
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-    return inner or address
-
-
-def _public(address: Address) -> bool:
-    return address.is_global and not address.is_multicast and not address.is_reserved
-
-
-def _host(text: str) -> str:
-    return text.strip().strip("[]").rstrip(".").lower()
-
-
-def resolve(host: str, port: int) -> list[str]:
-    """Every address of a host, also of one written as a number in any notation.
-
-    Raises:
-        OutboundError: it has none.
-    """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise OutboundError(f"{host} cannot be resolved") from None
-    return list(dict.fromkeys(str(one[4][0]) for one in found))
 
 
 class _Timed(httpcore.NetworkStream):
@@ -282,7 +201,7 @@ class Outbound:
         """
         sent = dict(headers or {})
         for _ in range(redirects + 1):
-            answer = self._once(checked_url(url), sent, max_bytes, wanted)
+            answer = self._once("GET", checked_url(url), sent, max_bytes, wanted=wanted)
             target = answer.headers.get("location")
             if answer.status not in _REDIRECTS or target is None or redirects == 0:
                 return answer
@@ -292,16 +211,46 @@ class Outbound:
             url = onward
         raise OutboundError(f"{shown(url)}: more than {redirects} redirects")
 
+    def post(
+        self,
+        url: str,
+        body: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int,
+        timeout_s: float | None = None,
+    ) -> Answer:
+        """What a server answers to a body, of whatever status; a redirect is an answer like any other.
+
+        Args:
+            max_bytes: the largest body that is read.
+            timeout_s: seconds this request may take; None: as any other.
+
+        Raises:
+            BlockedError: the address may not be reached.
+            AnswerTooLargeError: the answer's body is above `max_bytes`.
+            OutboundError: no answer, or none in time.
+        """
+        return self._once("POST", checked_url(url), dict(headers or {}), max_bytes, body=body, timeout_s=timeout_s)
+
     def close(self) -> None:
         """Closes every connection."""
         self._client.close()
 
     def _once(
-        self, url: str, headers: Mapping[str, str], max_bytes: int, wanted: Callable[[Answer], bool] | None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        max_bytes: int,
+        *,
+        wanted: Callable[[Answer], bool] | None = None,
+        body: bytes | None = None,
+        timeout_s: float | None = None,
     ) -> Answer:
-        token = _deadline.set(time.monotonic() + self._timeout_s)
+        token = _deadline.set(time.monotonic() + (timeout_s or self._timeout_s))
         try:
-            with self._client.stream("GET", url, headers=dict(headers)) as response:
+            with self._client.stream(method, url, headers=dict(headers), content=body) as response:
                 answer = Answer(response.status_code, response.headers, b"", url)
                 if wanted is not None and not wanted(answer):
                     return answer
@@ -386,14 +335,3 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - now).total_seconds())
-
-
-def check_allow(entries: Iterable[str]) -> None:
-    """Whether each entry of an allow-list is a network, an address or a host name.
-
-    Raises:
-        InvalidError: one is not.
-    """
-    for entry in entries:
-        if not entry or any(sign in entry for sign in " @?#") or "//" in entry:
-            raise InvalidError(f"{entry!r} is no network, address or host name")

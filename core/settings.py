@@ -38,7 +38,21 @@ class Settings(BaseSettings):
         description="Celery broker (`amqp://…` or `redis://…`); absent: threads of this process do the work.",
     )
     tenant: str = Field("default", description="Key of the tenant that the command line acts in.")
-    encoder: str = Field("all-MiniLM-L6-v2", description="Sentence-transformers model by name or path.")
+    encoder: str = Field(
+        "all-MiniLM-L6-v2",
+        description="Encoder of the first index: a sentence-transformers model by name or path, `openai:MODEL` on "
+        "`encoder_url`, or `llamaindex:CLASS`; options follow as `?name=value&name=value`.",
+    )
+    encoder_url: str | None = Field(
+        None, description="Base URL of an endpoint that speaks OpenAI's embeddings protocol, as in `https://host/v1`."
+    )
+    encoder_api_key: SecretStr | None = Field(None, description="Key that is sent to `encoder_url`.")
+    encoder_timeout_s: float = Field(
+        30.0, gt=0, description="Seconds one request to `encoder_url` may take, repetitions included."
+    )
+    encoder_device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="What runs a local encoder; `auto`: a GPU where there is one that PyTorch can use."
+    )
     encoder_backend: Literal["auto", "openvino", "torch"] = Field(
         "auto", description="What runs the encoder; `auto`: the fastest that can, which is OpenVINO, else PyTorch."
     )

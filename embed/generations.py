@@ -42,15 +42,21 @@ def live_generation(db: Database, encoder: Callable[[], tuple[Encoder, str]], sp
         encoder: gives the encoder of the first generation and how it is found; called only where there is none.
         sparse: parameters of the first generation.
     """
-    with db.read() as session:
-        row = session.scalar(select(Generation).where(Generation.state == LIVE))
-        if row is not None:
-            return from_row(row)
+    standing = standing_generation(db)
+    if standing is not None:
+        return standing
     made, model = encoder()
     with db.write() as session:
         lock_generations(session)
         found = session.scalar(select(Generation).where(Generation.state == LIVE))
         return from_row(found or add_generation(session, made, model, sparse, state=LIVE))
+
+
+def standing_generation(db: Database) -> LiveGeneration | None:
+    """The live generation; None before the first."""
+    with db.read() as session:
+        row = session.scalar(select(Generation).where(Generation.state == LIVE))
+        return None if row is None else from_row(row)
 
 
 def one_generation(db: Database, number: int) -> LiveGeneration:

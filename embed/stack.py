@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import threading
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from core.settings import Settings
 from core.tables import ChunkPoint
 from embed.encoders.base import Encoder, Tokenizer, Vectors
 from embed.encoders.factory import make_encoder
+from embed.encoders.spec import canonical
 from embed.encoders.verify import EncoderMismatchError, verify
 from embed.generations import LiveGeneration, live_generation, one_generation
 from embed.index.base import (
@@ -80,8 +82,20 @@ class VectorStack:
         live = self.generation()
         if self.lost(live):
             _log.warning("the index holds no point of collection %s, and SQL notes some: %s", live.collection, MEND)
+        if told := self.unheeded(live):
+            _log.warning("%s", told)
         if weights:
             self._verified_encoder(live)
+
+    def unheeded(self, live: LiveGeneration) -> str | None:
+        """That the setting names another encoder than the index was made by, and what to do; None: it does not."""
+        stated = self._settings.encoder
+        if "encoder" not in self._settings.model_fields_set or canonical(stated) == canonical(live.model):
+            return None
+        return (
+            f"the setting encoder (AMBIT_ENCODER) says {stated!r} and the index was made by {live.model!r}, which "
+            f"stays in use: run `ambit reembed --encoder {shlex.quote(stated)}` to change it, or mend the setting"
+        )
 
     def generation(self, number: int | None = None) -> LiveGeneration:
         """The live generation as SQL has it now, or that of id `number`, its collection standing.

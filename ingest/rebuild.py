@@ -21,6 +21,7 @@ from core.errors import ConflictError, NotFoundError
 from core.tables import ChunkPoint, Document, Generation, PointGarbage, VersionChunk
 from core.telemetry import logger
 from embed.encoders.base import Encoder
+from embed.encoders.spec import canonical
 from embed.generations import (
     BUILDING,
     DROPPING,
@@ -70,7 +71,7 @@ def begin(db: Database, encoder: Encoder, model: str) -> int:
                     "`ambit reembed --drop`"
                 )
             return building.id
-        if (live.model or live.encoder) == model:
+        if canonical(live.model or live.encoder) == canonical(model):
             raise ConflictError(f"the live index is of {model!r} already; there is nothing to do")
         return add_generation(session, encoder, model, from_row(live).sparse, state=BUILDING).id
 

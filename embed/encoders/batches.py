@@ -15,11 +15,11 @@ BATCH = 8
 Tokens = NDArray[np.int64]
 
 
-def by_length(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Places of `ids` in batches of like length, the longest first."""
+def by_length(ids: Sequence[Sequence[int]], size: int = BATCH) -> Iterator[list[int]]:
+    """Places of `ids` in batches of like length, the longest first, of at most `size`."""
     order = sorted(range(len(ids)), key=lambda place: -len(ids[place]))
-    for start in range(0, len(order), BATCH):
-        yield order[start : start + BATCH]
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
 
 
 def padded(ids: Sequence[Sequence[int]], *, pad: int, multiple: int = 1) -> tuple[Tokens, Tokens]:

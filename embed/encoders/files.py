@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
@@ -32,12 +33,16 @@ _POOLING_KEYS = {
 class ModelFiles:
     """The folder of one model and its name.
 
+    Attributes:
+        prompts: `query_prompt` and `passage_prompt` where others are wanted than the model's files state.
+
     Raises (all properties):
         SettingError: a file that should be there is missing or is not understood.
     """
 
     name: str
     folder: Path
+    prompts: Mapping[str, str] = field(default_factory=dict)
     _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -73,12 +78,13 @@ class ModelFiles:
     @cached_property
     def query_prompt(self) -> str:
         """What the model wants before a query; often nothing."""
-        return str(self._prompts.get("query", ""))
+        return self.prompts.get("query_prompt", str(self._prompts.get("query", "")))
 
     @cached_property
     def passage_prompt(self) -> str:
         """What the model wants before a passage; often nothing."""
-        return next((str(self._prompts[key]) for key in _PASSAGE_PROMPTS if key in self._prompts), "")
+        stated = next((str(self._prompts[key]) for key in _PASSAGE_PROMPTS if key in self._prompts), "")
+        return self.prompts.get("passage_prompt", stated)
 
     @cached_property
     def pooling(self) -> Literal["mean", "cls"] | None:
@@ -141,24 +147,27 @@ class ModelFiles:
             raise SettingError(f"encoder {self.name!r}: {path} is not JSON ({error})") from error
 
 
-def find_model(model: str) -> ModelFiles:
+def find_model(model: str, prompts: Mapping[str, str] | None = None) -> ModelFiles:
     """The files of `model`: a folder, the bundled model's name, or a name in the local Hugging Face cache.
+
+    Args:
+        prompts: `query_prompt` and `passage_prompt`, where others are wanted than its files state.
 
     Raises:
         SettingError: it is in none of these places; the message lists them.
     """
-    folder = Path(model).expanduser()
+    folder, prompts = Path(model).expanduser(), prompts or {}
     if (folder / "modules.json").is_file():
-        return ModelFiles(folder.resolve().name, folder.resolve())
+        return ModelFiles(folder.resolve().name, folder.resolve(), prompts)
     if model.removeprefix("sentence-transformers/") == BUNDLED:
-        return ModelFiles(BUNDLED, _bundled_folder())
+        return ModelFiles(BUNDLED, _bundled_folder(), prompts)
     cached = _cached_folder(model)
     if cached is None:
         raise SettingError(
             f"encoder {model!r} was not found: looked for a folder of that name with a modules.json, the bundled "
             f"{BUNDLED!r}, and the local Hugging Face cache; nothing is downloaded"
         )
-    return ModelFiles(model.removeprefix("sentence-transformers/"), cached)
+    return ModelFiles(model.removeprefix("sentence-transformers/"), cached, prompts)
 
 
 def _bundled_folder() -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,10 +12,11 @@ import numpy as np
 from core.errors import SettingError
 from embed.encoders.base import Vectors
 from embed.encoders.batches import by_length, padded, unit
+from embed.encoders.common import LocalEncoder
 from embed.encoders.exported import GRAPH, exported_model
 from embed.encoders.files import ModelFiles
 from embed.encoders.ov import Compiled, usable_cores
-from embed.encoders.tokenizer import FastTokenizer, well_formed
+from embed.encoders.tokenizer import well_formed
 
 if TYPE_CHECKING:
     import tokenizers
@@ -25,7 +25,7 @@ _WIDTHS = 8
 """Batches are padded to multiples of this: the engine keeps what it prepared for each shape, 200 MB if all differ."""
 
 
-class OpenVinoEncoder:
+class OpenVinoEncoder(LocalEncoder):
     """The `Encoder` protocol over OpenVINO. Only the export, once, loads PyTorch, in a process of its own.
 
     Args:
@@ -35,11 +35,8 @@ class OpenVinoEncoder:
     """
 
     def __init__(self, files: ModelFiles, cache: Path, *, threads: int = 0) -> None:
-        self._files = files
+        super().__init__(files, threads=threads, lanes=threads or usable_cores())
         self._cache = cache
-        self._threads = threads
-        self._warming = threading.Lock()
-        self._tokenizer: FastTokenizer | None = None
         self._feeder: tokenizers.Tokenizer | None = None
         self._pad = 0
         self._model: Compiled | None = None
@@ -47,34 +44,11 @@ class OpenVinoEncoder:
         self._workers: ThreadPoolExecutor | None = None
 
     @property
-    def name(self) -> str:
-        """The model's name."""
-        return self._files.name
-
-    @property
     def tag(self) -> str:
         """Model, backend and precision of weights and activations; finding them out loads the model."""
         self.warm_up()
         assert self._model is not None
         return f"{self.name}/openvino-{self._weights}-{'bf16' if self._model.bf16 else 'fp32'}"
-
-    @property
-    def dimension(self) -> int:
-        """Length of a vector."""
-        return self._files.dimension
-
-    @property
-    def max_tokens(self) -> int:
-        """Tokens beyond which text is cut."""
-        return self._files.max_tokens
-
-    @property
-    def tokenizer(self) -> FastTokenizer:
-        """The tokenizer alone."""
-        with self._warming:
-            if self._tokenizer is None:
-                self._tokenizer = FastTokenizer(self._files.tokenizer)
-            return self._tokenizer
 
     def warm_up(self) -> None:
         """Loads the exported model, exporting it first where that was not done.
@@ -88,15 +62,6 @@ class OpenVinoEncoder:
                 self._feeder = tokenizer.truncating(self.max_tokens)
                 self._pad = self._feeder.token_to_id(self._files.pad_token) or 0
                 self._model = self._load()
-
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of shape (len(texts), dimension) in the order given."""
-        return self._encode([self._files.passage_prompt + text for text in texts])
-
-    def encode_query(self, text: str) -> Vectors:
-        """One vector of shape (dimension,)."""
-        first: Vectors = self._encode([self._files.query_prompt + text])[0]
-        return first
 
     def _load(self) -> Compiled:
         threads = self._threads or usable_cores()
@@ -112,8 +77,6 @@ class OpenVinoEncoder:
     def _encode(self, texts: Sequence[str]) -> Vectors:
         self.warm_up()
         vectors = np.empty((len(texts), self.dimension), np.float32)
-        if not texts:
-            return vectors
         ids = self._tokens(texts)
         batches = list(by_length(ids))
 

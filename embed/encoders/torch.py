@@ -1,10 +1,9 @@
-"""Sentence-transformers models on the CPU by PyTorch: bf16 where the machine has it, batches of like length."""
+"""Sentence-transformers models by PyTorch, on the CPU or a GPU: bf16 where it is had, batches of like length."""
 
 from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,8 @@ import numpy as np
 from core.errors import SettingError
 from embed.encoders.base import Vectors
 from embed.encoders.batches import BATCH, by_length, padded, unit
+from embed.encoders.common import LocalEncoder
+from embed.encoders.device import Device, check_device
 from embed.encoders.files import ModelFiles
 from embed.encoders.tokenizer import FastTokenizer, well_formed
 from embed.encoders.turns import TurnLock
@@ -26,11 +27,12 @@ _PROBES = (
     "Payment is due thirty days after the invoice date, unless the contract says otherwise.",
 )
 _AGREEMENT = 0.99
+_GPU_BATCH = 128
 _FAST_POOLING = ("mean", "cls")
 _log = logging.getLogger(__name__)
 
 
-class TorchEncoder:
+class TorchEncoder(LocalEncoder):
     """The `Encoder` protocol over PyTorch.
 
     Models made of a transformer, pooling and normalisation are run directly; others, and those whose vectors would
@@ -39,80 +41,50 @@ class TorchEncoder:
     Args:
         files: the model's folder; read at first use.
         threads: of one encoding; 0: one for each core this process may use. Holds for PyTorch in the whole process.
-        bf16: whether matrix products are in bfloat16; None: where the CPU has instructions for it.
+        bf16: whether matrix products are in bfloat16; None: where the device has instructions for it.
+        device: what runs it.
     """
 
-    def __init__(self, files: ModelFiles, *, threads: int = 0, bf16: bool | None = None) -> None:
-        self._files = files
-        self._threads = threads
+    def __init__(
+        self, files: ModelFiles, *, threads: int = 0, bf16: bool | None = None, device: Device = "cpu"
+    ) -> None:
+        super().__init__(files, threads=threads)
         self._bf16 = bf16
+        self.device = device
         self._turn = TurnLock()
-        self._warming = threading.Lock()
         self._model: SentenceTransformer | None = None
         self._feeder: tokenizers.Tokenizer | None = None
-        self._tokenizer: FastTokenizer | None = None
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self._files.name
 
     @property
     def tag(self) -> str:
         """Model, backend and precision; finding out the precision loads PyTorch."""
-        return f"{self.name}/torch-{'bf16' if self._precision() else 'fp32'}"
-
-    @property
-    def dimension(self) -> int:
-        """Length of a vector."""
-        return self._files.dimension
-
-    @property
-    def max_tokens(self) -> int:
-        """Tokens beyond which text is cut."""
-        return self._files.max_tokens
-
-    @property
-    def tokenizer(self) -> FastTokenizer:
-        """The tokenizer alone."""
-        with self._warming:
-            if self._tokenizer is None:
-                self._tokenizer = FastTokenizer(self._files.tokenizer)
-            return self._tokenizer
+        place = "" if self.device == "cpu" else f"-{self.device}"
+        return f"{self.name}/torch{place}-{'bf16' if self._precision() else 'fp32'}"
 
     def warm_up(self) -> None:
         """Loads the weights.
 
         Raises:
-            SettingError: the model cannot be loaded, or its vectors are not of the length its files state.
+            SettingError: the model cannot be loaded, its vectors are not of the length its files state, or there is
+                no GPU to run it on.
         """
         tokenizer = self.tokenizer
         with self._warming:
             if self._model is None:
-                model = _load(self._files, self._precision(), self._threads)
+                check_device(self.device)
+                model = _load(self._files, self._precision(), self._threads, self.device)
                 self._feeder = self._direct(model, tokenizer)
                 self._model = model
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of shape (len(texts), dimension) in the order given."""
-        return self._encode([self._files.passage_prompt + text for text in texts])
-
-    def encode_query(self, text: str) -> Vectors:
-        """One vector of shape (dimension,)."""
-        first: Vectors = self._encode([self._files.query_prompt + text])[0]
-        return first
-
     def _precision(self) -> bool:
         if self._bf16 is None:
-            self._bf16 = _cpu_has_bf16()
+            self._bf16 = _has_bf16(self.device)
         return self._bf16
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
         self.warm_up()
         assert self._model is not None
         clean = [well_formed(text) for text in texts]
-        if not clean:
-            return np.empty((0, self.dimension), np.float32)
         if self._feeder is None:
             return _by_library(self._model, clean, self._turn)
         return _by_length(self._model, self._feeder, clean, self._turn)
@@ -131,13 +103,15 @@ class TorchEncoder:
         return None
 
 
-def _cpu_has_bf16() -> bool:
+def _has_bf16(device: Device) -> bool:
     import torch
 
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())  # noqa: SLF001 - no public name
 
 
-def _load(files: ModelFiles, bf16: bool, threads: int) -> SentenceTransformer:
+def _load(files: ModelFiles, bf16: bool, threads: int, device: Device) -> SentenceTransformer:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     import torch
@@ -147,7 +121,7 @@ def _load(files: ModelFiles, bf16: bool, threads: int) -> SentenceTransformer:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
     try:
-        model = SentenceTransformer(str(files.folder), device="cpu", local_files_only=True).eval()
+        model = SentenceTransformer(str(files.folder), device=device, local_files_only=True).eval()
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise SettingError(f"encoder {files.name!r} in {files.folder} cannot be loaded: {error}") from error
     found = model.get_embedding_dimension()
@@ -176,7 +150,7 @@ def _by_library(model: SentenceTransformer, texts: Sequence[str], turn: TurnLock
         found = model.encode(
             list(texts),
             prompt="",
-            batch_size=BATCH,
+            batch_size=_batch(model),
             convert_to_numpy=True,
             normalize_embeddings=True,
             show_progress_bar=False,
@@ -191,7 +165,7 @@ def _by_length(
     lower = bool(getattr(model[0], "do_lower_case", False))
     ids = [one.ids for one in feeder.encode_batch_fast([text.lower() if lower else text for text in texts])]
     vectors = np.empty((len(ids), model.get_embedding_dimension() or 0), np.float32)
-    for places in by_length(ids):
+    for places in by_length(ids, _batch(model)):
         with turn:
             vectors[places] = _forward(model, [ids[place] for place in places])
     return unit(vectors)
@@ -202,7 +176,14 @@ def _forward(model: SentenceTransformer, ids: list[list[int]]) -> Vectors:
     import torch
 
     tokens, mask = padded(ids, pad=int(getattr(model.tokenizer, "pad_token_id", 0) or 0))
-    features = {"input_ids": torch.from_numpy(tokens), "attention_mask": torch.from_numpy(mask)}
+    features = {
+        "input_ids": torch.from_numpy(tokens).to(model.device),
+        "attention_mask": torch.from_numpy(mask).to(model.device),
+    }
     with torch.inference_mode():
-        pooled: Vectors = model[1](model[0](features))["sentence_embedding"].float().numpy()
+        pooled: Vectors = model[1](model[0](features))["sentence_embedding"].float().cpu().numpy()
     return pooled
+
+
+def _batch(model: SentenceTransformer) -> int:
+    return _GPU_BATCH if model.device.type == "cuda" else BATCH

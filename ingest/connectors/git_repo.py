@@ -16,8 +16,8 @@ from pathlib import Path
 
 import httpx
 
+from core.addresses import AllowList, resolve
 from core.errors import AmbitError, InvalidError
-from core.outbound import AllowList, resolve
 from ingest.model import SourceError
 
 HEAD = "refs/ambit/head"

@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from core.addresses import BlockedError
 from core.errors import AmbitError, InvalidError
-from core.outbound import Answer, AnswerTooLargeError, BlockedError, Outbound, shown
+from core.outbound import Answer, AnswerTooLargeError, Outbound, shown
 from ingest.connectors.secret_ref import SecretRef
 from ingest.model import ConnectorContext, ItemError, SourceError, VanishedError
 

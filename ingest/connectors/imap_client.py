@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from core.addresses import AllowList, resolve
 from core.errors import AmbitError
-from core.outbound import AllowList, resolve
 from ingest.model import SourceError
 
 T = TypeVar("T")

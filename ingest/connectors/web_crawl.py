@@ -12,8 +12,9 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from core.addresses import BlockedError
 from core.errors import AmbitError
-from core.outbound import Answer, BlockedError, OutsideError, shown
+from core.outbound import Answer, OutsideError, shown
 from ingest.connectors.http import GONE, Polite, refused, source_error
 from ingest.connectors.rules import access_of
 from ingest.connectors.web_config import WebConfig

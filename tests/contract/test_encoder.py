@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +16,13 @@ import pytest
 from embed.encoders.base import Encoder, Vectors
 from embed.encoders.batches import BATCH
 from embed.encoders.files import BUNDLED, find_model
+from embed.encoders.llama import LlamaIndexEncoder
+from embed.encoders.openai import OpenAiEncoder
 from embed.encoders.openvino import OpenVinoEncoder
+from embed.encoders.spec import EncoderSpec
 from embed.encoders.torch import TorchEncoder
 from embed.encoders.verify import verify
+from tests.factories.embeddings_server import embeddings_server
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "naughty_strings.json"
 JUNK = [
@@ -41,16 +48,27 @@ SENTENCES = [
 ]
 
 
-@pytest.fixture(scope="module", params=["torch-fp32", "torch-bf16", "openvino"])
-def encoder(request: pytest.FixtureRequest, encoder_cache: Path) -> Encoder:
+@pytest.fixture(scope="module", params=["torch-fp32", "torch-bf16", "openvino", "openai", "llamaindex"])
+def encoder(request: pytest.FixtureRequest, encoder_cache: Path) -> Iterator[Encoder]:
+    with opened(request.param, encoder_cache) as made:
+        made.warm_up()
+        yield made
+
+
+@contextmanager
+def opened(kind: str, cache: Path) -> Iterator[Encoder]:
     files = find_model(BUNDLED)
-    made: Encoder
-    if request.param == "openvino":
-        made = OpenVinoEncoder(files, encoder_cache, threads=1)
+    if kind == "openvino":
+        yield OpenVinoEncoder(files, cache, threads=1)
+    elif kind == "openai":
+        with embeddings_server(TorchEncoder(files, threads=1).encode_passages, BUNDLED) as server:
+            spec = EncoderSpec.parse(f"openai:{BUNDLED}?max_tokens=256")
+            yield OpenAiEncoder(spec, url=server.url, key=server.key)
+    elif kind == "llamaindex":
+        path = "tests.factories.llama_embedding.MiniLmEmbedding"
+        yield LlamaIndexEncoder(EncoderSpec.parse(f"llamaindex:{path}?max_tokens=256&model={BUNDLED}"))
     else:
-        made = TorchEncoder(files, threads=1, bf16=request.param == "torch-bf16")
-    made.warm_up()
-    return made
+        yield TorchEncoder(files, threads=1, bf16=kind == "torch-bf16")
 
 
 def junk() -> list[str]:
@@ -142,9 +160,20 @@ def test_threads_get_their_own_vectors(encoder: Encoder) -> None:
     assert min(cosines(vectors, expected).min() for vectors in found.values()) >= 0.9999
 
 
+def test_queries_of_many_threads_get_their_own_vectors(encoder: Encoder) -> None:
+    asked = [f"{SENTENCES[number % 5]} {number}" for number in range(24)]
+    alone = np.stack([encoder.encode_query(text) for text in asked])
+    with ThreadPoolExecutor(12) as pool:
+        together = np.stack(list(pool.map(encoder.encode_query, asked)))
+    assert cosines(alone, together).min() >= 0.9999
+
+
 def test_name_and_tag(encoder: Encoder) -> None:
     assert encoder.name == "all-MiniLM-L6-v2"
-    backends = {"torch-fp32", "torch-bf16", "openvino-int8-bf16", "openvino-int8-fp32"}
+    backends = {
+        *("torch-fp32", "torch-bf16", "openvino-int8-bf16", "openvino-int8-fp32"),
+        *("openai", "llamaindex-MiniLmEmbedding"),
+    }
     assert encoder.tag.removeprefix("all-MiniLM-L6-v2/") in backends
     assert encoder.max_tokens == 256
 

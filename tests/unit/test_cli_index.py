@@ -12,8 +12,10 @@ import pytest
 from sqlalchemy import select
 
 from cli.serving import announced
+from core.settings import Settings
 from core.tables import Generation
 from embed.encoders.base import Encoder
+from embed.stack import VectorStack
 from ingest import keeper
 from ingest.keeper import Keeper
 from ingest.rebuild import mark_dropped
@@ -90,6 +92,26 @@ def test_the_encoder_is_changed_back_and_dropped(made: Installation) -> None:
     assert ambit(folder, "--json", "reembed", "--drop").json == {"dropped": [2]}
     assert generations(made) == {1: "live"}
     assert ambit(folder, "--json", "reembed", "--switch-back").json["code"] == "not_found"
+
+
+def test_an_encoder_that_is_set_and_not_used_is_told(
+    made: Installation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = made.settings.data_dir
+    assert ambit(folder, "--json", "status").json["index"]["notice"] is None
+    monkeypatch.setenv("AMBIT_ENCODER", OTHER)
+    told = ambit(folder, "--json", "status").json["index"]["notice"]
+    assert "made by 'word-hash'" in told
+    assert f"`ambit reembed --encoder {OTHER}`" in told
+    checks = ambit(folder, "--json", "doctor").json["checks"]
+    assert [(one["state"], one["detail"]) for one in checks if one["detail"] == told] == [("note", told)]
+    stack = VectorStack(Settings(data_dir=folder, encoder=OTHER), made.db)
+    stack._encoders["word-hash"] = WordEncoder()
+    stack.warm_up()
+    stack.close()
+    assert told in caplog.text
+    monkeypatch.delenv("AMBIT_ENCODER")
+    assert ambit(folder, "--json", "status").json["index"]["notice"] is None
 
 
 @pytest.mark.parametrize("options", [[], ["--encoder", OTHER, "--drop"], ["--drop", "--switch-back"]])

@@ -10,16 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from core.outbound import (
-    AnswerTooLargeError,
-    BlockedError,
-    Outbound,
-    OutboundError,
-    OutsideError,
-    retry_after,
-    shown,
-    unwrapped,
-)
+from core.addresses import BlockedError, OutboundError, unwrapped
+from core.outbound import AnswerTooLargeError, Outbound, OutsideError, retry_after, shown
 from tests.factories.http_site import Reply, Site, serving
 
 LOOPBACK = ("127.0.0.1",)

@@ -7,15 +7,20 @@ import shutil
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from core.errors import SettingError
 from core.settings import Settings
+from embed.encoders import device
 from embed.encoders.base import Vectors
+from embed.encoders.device import choose_device
 from embed.encoders.factory import make_encoder
 from embed.encoders.files import BUNDLED, find_model
+from embed.encoders.gathering import Gathering
 from embed.encoders.tokenizer import FastTokenizer
 from embed.encoders.torch import TorchEncoder
 from embed.encoders.turns import TurnLock
@@ -147,3 +152,136 @@ def test_turns_are_served_in_order_of_arrival() -> None:
     assert order == [0, 1, 2, 3, 4]
     with turn:
         assert order == [0, 1, 2, 3, 4]
+
+
+def test_a_prompt_that_is_named_wins_over_the_models_own() -> None:
+    encoder = make_encoder(Settings(encoder=f"{BUNDLED}?query_prompt=query:%20", encoder_backend="torch"))
+    plain = make_encoder(Settings(encoder_backend="torch"))
+    assert encoder.name == plain.name
+    assert np.dot(encoder.encode_query("pumps"), plain.encode_query("query: pumps")) >= 0.999
+    assert np.dot(encoder.encode_passages(["pumps"])[0], plain.encode_passages(["pumps"])[0]) >= 0.999
+
+
+class Slow:
+    """Work that waits to be let go on, and notes what it was given together."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.go = threading.Semaphore(0)
+        self.begun = threading.Semaphore(0)
+
+    def __call__(self, asked: Sequence[int]) -> Sequence[int]:
+        self.batches.append(list(asked))
+        self.begun.release()
+        self.go.acquire()
+        if -1 in asked:
+            raise ValueError("bad")
+        return [2 * one for one in asked]
+
+
+def gathered(slow: Slow, first: int, others: Sequence[int], most: int = 8) -> dict[int, object]:
+    """What each caller gets when the others come while the first is being worked on."""
+    gathering = Gathering[int, int](slow, most=most)
+    found: dict[int, object] = {}
+
+    def ask(number: int) -> None:
+        try:
+            found[number] = gathering.one(number)
+        except ValueError as error:
+            found[number] = error
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in (first, *others)]
+    threads[0].start()
+    slow.begun.acquire()
+    for waiting, thread in enumerate(threads[1:], 1):
+        thread.start()
+        while len(gathering._waiting) < waiting:
+            thread.join(0.001)
+    for _ in threads:
+        slow.go.release()
+    for thread in threads:
+        thread.join()
+    assert gathering._free == 1
+    return found
+
+
+def test_those_who_come_meanwhile_go_together() -> None:
+    slow = Slow()
+    assert gathered(slow, 1, range(2, 10), most=4) == {number: 2 * number for number in range(1, 10)}
+    assert slow.batches == [[1], [2, 3, 4, 5], [6, 7, 8, 9]]
+
+
+def test_an_error_is_its_batchs_alone() -> None:
+    slow = Slow()
+    found = gathered(slow, 1, [2, -1, 4, 5], most=2)
+    assert {number for number, one in found.items() if isinstance(one, ValueError)} == {2, -1}
+    assert (found[1], found[4], found[5]) == (2, 8, 10)
+
+
+def test_an_interrupted_wait_hands_its_batch_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, left = Slow(), list[str]()
+    gathering = Gathering[int, int](slow)
+
+    class Interrupted(threading.Event):
+        """Its caller is interrupted just as it is given a batch."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            super().wait(timeout)
+            raise KeyboardInterrupt
+
+    def ask(number: int) -> None:
+        try:
+            left.append(str(gathering.one(number)))
+        except KeyboardInterrupt:
+            left.append("interrupted")
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in (1, 2, 3)]
+    threads[0].start()
+    slow.begun.acquire()
+    with monkeypatch.context() as patch:
+        patch.setattr("embed.encoders.gathering.threading.Event", Interrupted)
+        threads[1].start()
+        while len(gathering._waiting) < 1:
+            threads[1].join(0.001)
+    threads[2].start()
+    while len(gathering._waiting) < 2:
+        threads[2].join(0.001)
+    slow.go.release()
+    slow.go.release()
+    for thread in threads:
+        thread.join()
+    assert sorted(left) == ["2", "6", "interrupted"]
+    assert slow.batches == [[1], [3]]
+    assert gathering._free == 1
+
+
+@pytest.mark.parametrize(("stated", "there", "chosen"), [
+    ("auto", True, "cuda"), ("auto", False, "cpu"), ("cpu", True, "cpu"), ("cuda", False, "cuda"),
+])  # fmt: skip
+def test_a_gpu_is_used_where_there_is_one(stated: Literal["auto", "cpu", "cuda"], there: bool, chosen: str) -> None:
+    assert choose_device(stated, usable=lambda: there) == chosen
+
+
+def test_the_device_is_found_out_without_loading_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "_DRIVER", tmp_path)
+    monkeypatch.setattr(device, "find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
+    for told, usable in (("cuda: Optional[str] = '13.0'", True), ("cuda: Optional[str] = None", False)):
+        (tmp_path / "version.py").write_text(f"__version__ = '2.13.0'\n{told}\n", "utf-8")
+        assert device.gpu_usable() is usable
+    (tmp_path / "version.py").unlink()
+    assert not device.gpu_usable()
+
+
+@pytest.mark.skipif(device.gpu_usable(), reason="there is a GPU")
+def test_a_gpu_that_was_insisted_on_and_is_not_there_is_told() -> None:
+    encoder = make_encoder(Settings(encoder_device="cuda"))
+    with pytest.raises(SettingError, match="PyTorch finds no GPU"):
+        encoder.warm_up()
+    with pytest.raises(SettingError, match="encoder_backend is openvino"):
+        make_encoder(Settings(encoder_device="cuda", encoder_backend="openvino"))
+
+
+def test_a_gpu_that_cannot_be_used_after_all_leaves_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("embed.encoders.factory.choose_device", lambda stated: "cuda")
+    encoder = make_encoder(Settings(encoder_device="auto", encoder_threads=1))
+    assert encoder.tag in {f"{BUNDLED}/torch-bf16", f"{BUNDLED}/torch-fp32"}
