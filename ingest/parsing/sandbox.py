@@ -83,17 +83,17 @@ class Child:
         self.confinement = Confinement(**hello["confinement"])
         self.resident = self.resident_at_start = int(hello.get("resident", 0))
 
-    def ask(self, header: bytes, body: bytes | BinaryIO) -> dict[str, Any]:
-        """Sends one file and waits for the answer.
+    def ask(self, header: bytes, body: bytes | BinaryIO, most: int) -> dict[str, Any]:
+        """Sends one file and waits for the answer, of at most `most` bytes.
 
         Raises:
-            WireError, OSError: the process ended.
+            WireError, OSError: the process ended, or answered something else.
         """
         if isinstance(body, bytes):
             send(self.requests, header, body)
         else:
             send_file(self.requests, header, body)
-        answer = from_json(receive(self.answers))
+        answer = from_json(receive(self.answers, most))
         self.files += 1
         self.resident = int(answer.get("resident", 0))
         return answer
@@ -187,7 +187,8 @@ class ParserPool:
         child = self._take()
         with _deadline(child, timeout_s) as expired:
             try:
-                answer = child.ask(_header(content, self._limits, timeout_s), body)
+                header = _header(content, self._limits, timeout_s)
+                answer = child.ask(header, body, most=2 * self._limits.max_text)
             except (WireError, OSError):
                 answer = None
         if answer is None:

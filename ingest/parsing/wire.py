@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, get_args
 
 from ingest.model import Element, ElementKind, Parsed
 
-FRAME_MAX = 1 << 30
-"""Longest frame in bytes that is accepted."""
+FRAME_MAX = 1 << 32
+"""Longest frame in bytes that a parser accepts; its owner, whose memory has no limit, accepts less."""
 _LENGTH = struct.Struct(">Q")
 _KINDS = frozenset(get_args(ElementKind))
 
@@ -59,23 +59,33 @@ def send_file(stream: BinaryIO, header: bytes, file: BinaryIO) -> None:
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> bytes:
-    """The next frame.
+def receive(stream: BinaryIO, most: int = FRAME_MAX) -> bytes:
+    """The next frame, of at most that many bytes.
 
     Raises:
         WireError: the stream ended, or the frame is too long.
+        MemoryError: there is no room for the frame; it was read and left out, so the stream can be used further.
     """
     (length,) = _LENGTH.unpack(_exactly(stream, _LENGTH.size))
-    if length > FRAME_MAX:
-        raise WireError(f"A frame of {length} bytes is longer than {FRAME_MAX}.")
+    if length > most:
+        raise WireError(f"A frame of {length} bytes is longer than {most}.")
     return _exactly(stream, length)
 
 
 def _exactly(stream: BinaryIO, length: int) -> bytes:
-    data = stream.read(length)
+    try:
+        data = stream.read(length)
+    except MemoryError:  # told before any byte is read, as the room for all is asked for first
+        _pass_over(stream, length)
+        raise
     if len(data) < length:
         raise WireError("The stream ended inside a message.")
     return data
+
+
+def _pass_over(stream: BinaryIO, length: int) -> None:
+    while length > 0:
+        length -= len(_exactly(stream, min(length, _PART)))
 
 
 def to_json(value: Mapping[str, Any]) -> bytes:

@@ -31,7 +31,11 @@ def main(owner: int, memory: int, programs: Sequence[Path] = ()) -> None:
             request, body = from_json(receive(requests)), receive(requests)
         except WireError:
             return
+        except MemoryError:
+            send(answers, to_json({"error": "parse_memory", "resident": resident()}))
+            continue
         send(answers, _answer(request, body))
+        del request, body
 
 
 def _streams() -> tuple[BinaryIO, BinaryIO]:

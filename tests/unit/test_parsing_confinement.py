@@ -19,6 +19,7 @@ from ingest.model import Content, ItemError
 from ingest.parsing import Limits, landlock, sandbox
 from ingest.parsing.limits import MIB
 from ingest.parsing.sandbox import ParserPool, PoolSettings
+from tests.factories.loopback import Listener
 
 linux = sys.platform.startswith("linux")
 needs_linux = pytest.mark.skipif(not linux, reason="Landlock and seccomp are Linux's")
@@ -66,43 +67,10 @@ def victim(tmp_path: Path) -> Path:
     return path
 
 
-class Listener:
-    """A loopback port and a Unix socket that count who comes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.tcp = socket.create_server(("127.0.0.1", 0))
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", 0))
-        self.path = str(folder / "s")
-        self.unix = socket.socket(socket.AF_UNIX)
-        self.unix.bind(self.path)
-        self.unix.listen()
-        self.all = (self.tcp, self.udp, self.unix)
-
-    def nobody_came(self) -> bool:
-        return not any(map(self._came, self.all))
-
-    def _came(self, one: socket.socket) -> bool:
-        one.setblocking(False)
-        try:
-            if one is self.udp:
-                one.recvfrom(10)
-            else:
-                one.accept()[0].close()
-        except BlockingIOError:
-            return False
-        return True
-
-    def close(self) -> None:
-        for one in self.all:
-            one.close()
-
-
 @pytest.fixture
 def listener(tmp_path: Path) -> Iterator[Listener]:
-    made = Listener(tmp_path)
-    yield made
-    made.close()
+    with Listener(tmp_path) as made:
+        yield made
 
 
 def test_the_listener_would_have_noticed(listener: Listener) -> None:
@@ -137,7 +105,7 @@ def test_no_file_is_changed(attack: Attack, victim: Path, tmp_path: Path) -> Non
 
 
 def test_nobody_is_reached(attack: Attack, listener: Listener) -> None:
-    port, udp = listener.tcp.getsockname()[1], listener.udp.getsockname()[1]
+    port, udp = listener.port, listener.udp.getsockname()[1]
     assert attack("connect", port=port) == "refused: PermissionError"
     assert attack("connect", path=listener.path) == "refused: PermissionError"
     assert attack("datagram", port=udp) == "refused: PermissionError"
@@ -190,7 +158,7 @@ def test_crashes_and_false_answers_cost_one_file(attack: Attack) -> None:
 def test_where_a_layer_is_missing_the_others_still_cut_the_network(
     attack_without: Attack, listener: Listener, victim: Path
 ) -> None:
-    port = listener.tcp.getsockname()[1]
+    port = listener.port
     assert attack_without("connect", port=port).startswith("refused")
     assert listener.nobody_came()
     assert attack_without("write", path=str(victim)).startswith("refused")

@@ -79,10 +79,10 @@ def test_a_crash_is_told_and_replaced(pool: ParserPool, monkeypatch: pytest.Monk
     pool.parse(Content(name="a.txt", body=b"text"))
     (child,) = pool._all
 
-    def dying(header: bytes, body: bytes) -> dict[str, object]:
+    def dying(header: bytes, body: bytes, most: int) -> dict[str, object]:
         child.process.kill()
         child.process.wait()
-        return type(child).ask(child, header, body)
+        return type(child).ask(child, header, body, most)
 
     monkeypatch.setattr(child, "ask", dying)
     with pytest.raises(ItemError, match=r"bad\.txt") as caught:
