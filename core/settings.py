@@ -90,6 +90,12 @@ class Settings(BaseSettings):
     max_file_mb: int = Field(100, ge=1, description="Largest file in MiB that is fetched.")
     max_pages: int = Field(5000, ge=1, description="Most pages of one document that are parsed.")
     max_expansion: int = Field(200, ge=1, description="Most times its size that a compressed document may unpack to.")
+    ocr_languages: str = Field(
+        "eng",
+        pattern=r"^([A-Za-z0-9_]+(\+[A-Za-z0-9_]+)*)?$",
+        description="Languages that pictures and scanned pages are read in by `tesseract` where it is installed, as in "
+        "`eng+deu`; empty: they are not read.",
+    )
     outbound_allow: str = Field(
         "",
         description="Networks, addresses and host names, separated by commas, that connectors may reach over HTTP "

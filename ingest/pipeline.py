@@ -9,6 +9,7 @@ from core.secrets import Keyring
 from core.settings import Settings
 from embed.stack import VectorStack
 from ingest.parsing.limits import MIB, Limits
+from ingest.parsing.ocr import program
 from ingest.parsing.sandbox import ParserPool, PoolSettings
 from ingest.sources import OpenConnectors
 
@@ -39,7 +40,15 @@ class Pipeline:
 
 def _parsers(settings: Settings) -> ParserPool:
     limits = Limits(
-        max_pages=settings.max_pages, max_expansion=settings.max_expansion, max_bytes=settings.max_file_mb * MIB
+        max_pages=settings.max_pages,
+        max_expansion=settings.max_expansion,
+        max_bytes=settings.max_file_mb * MIB,
+        ocr_languages=settings.ocr_languages,
     )
-    pool = PoolSettings(processes=settings.worker_threads, memory=settings.parse_memory_mb * MIB)
+    tesseract = program() if settings.ocr_languages else None
+    pool = PoolSettings(
+        processes=settings.worker_threads,
+        memory=settings.parse_memory_mb * MIB,
+        programs=(tesseract,) if tesseract else (),
+    )
     return ParserPool(limits, pool, timeout_s=settings.parse_timeout_s)

@@ -21,6 +21,9 @@ MIMES = {
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
     "pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "tiff": "image/tiff",
 }
 _BY_MIME = {mime: kind for kind, mime in MIMES.items() if kind != "code"} | {
     "application/xhtml+xml": "html",
@@ -38,11 +41,19 @@ _BY_EXTENSION = {
     **dict.fromkeys(("docx", "docm", "dotx"), "docx"),
     **dict.fromkeys(("pptx", "pptm", "ppsx", "potx"), "pptx"),
     **dict.fromkeys(("xlsx", "xlsm", "xltx"), "xlsx"),
-    **dict.fromkeys(("csv", "tsv", "xml", "eml", "msg", "pdf"), ""),
+    **dict.fromkeys(("jpg", "jpeg", "jpe"), "jpeg"),
+    **dict.fromkeys(("tif", "tiff"), "tiff"),
+    **dict.fromkeys(("csv", "tsv", "xml", "eml", "msg", "pdf", "png"), ""),
     **dict.fromkeys(_CODE.split(), "code"),
 }
 _OFFICE = frozenset(("docx", "pptx", "xlsx"))
-_BINARY = _OFFICE | {"pdf", "msg"}
+_PICTURES = {
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8\xff": "jpeg",
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+}
+_BINARY = _OFFICE | {"pdf", "msg", *_PICTURES.values()}
 OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 
@@ -83,10 +94,17 @@ def _sniffed(source: Source, named: str | None) -> str | None:
         return _ole_kind(source, named)
     if head.startswith(ZIP_MAGIC):
         return _zip_kind(source, named)
+    return _picture_kind(head) or _page_kind(head, named)
+
+
+def _picture_kind(head: bytes) -> str | None:
+    return next((kind for magic, kind in _PICTURES.items() if head.startswith(magic)), None)
+
+
+def _page_kind(head: bytes, named: str | None) -> str | None:
+    """A web page without an extension that says so."""
     start = head.lstrip()[:64].lower()
-    if named is None and start.startswith((b"<!doctype html", b"<html")):
-        return "html"
-    return None
+    return "html" if named is None and start.startswith((b"<!doctype html", b"<html")) else None
 
 
 def _zip_kind(source: Source, named: str | None) -> str:

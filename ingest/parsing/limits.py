@@ -15,11 +15,15 @@ class Limits:
         max_pages: pages, slides or sheets of one document.
         max_expansion: most times its own size that a compressed file may declare to unpack to.
         max_bytes: largest file; the extracted text may be twice as long, in characters.
+        seconds: time one file may take; whoever started the parser process ends it then.
+        ocr_languages: languages that pictures are read in, as tesseract names them; empty: they are not read.
     """
 
     max_pages: int = 5000
     max_expansion: int = 200
     max_bytes: int = 100 * MIB
+    seconds: float = 120.0
+    ocr_languages: str = "eng"
 
     @property
     def max_text(self) -> int:

@@ -31,6 +31,9 @@ _READERS = {
     "docx": "word:parse_docx",
     "pptx": "slides:parse_pptx",
     "xlsx": "sheets:parse_xlsx",
+    "png": "picture:parse_picture",
+    "jpeg": "picture:parse_picture",
+    "tiff": "picture:parse_picture",
 }
 _ARCHIVES = frozenset(("docx", "pptx", "xlsx"))
 

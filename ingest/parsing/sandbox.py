@@ -288,7 +288,7 @@ def _header(content: Content, limits: Limits, timeout_s: float) -> bytes:
             "name": content.name,
             "mime": content.mime,
             "title": content.title,
-            "limits": asdict(limits),
+            "limits": asdict(replace(limits, seconds=timeout_s)),
             "timeout_s": timeout_s,
         }
     )
