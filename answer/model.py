@@ -40,6 +40,7 @@ class Answer:
         model: key of the model that answered; None: none was called, for want of evidence.
         passages: everything retrieved, in the order of its numbers.
         withheld: numbers of passages that no model of the route may be sent, or that the one which answered may not.
+        notes: what was not done as configured in the search.
     """
 
     text: str
@@ -49,6 +50,7 @@ class Answer:
     usage: Usage
     withheld: tuple[int, ...]
     took_ms: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from core.tables import App, Tenant
 from gateway.model import Evidence, ModelCall, ModelSpec, Usage
 from gateway.service import Gateway
 from policies.subject import Caller
-from retrieve.model import Passage
+from retrieve.model import Retrieved
 from retrieve.service import Retriever
 
 
@@ -32,12 +32,14 @@ class _Plan:
     """What one request may send to whom: models in order, each with the passages it may be sent."""
 
     def __init__(
-        self, request: AnswerRequest, passages: Sequence[Passage], gateway: Gateway, specs: Sequence[ModelSpec],
+        self, request: AnswerRequest, found: Retrieved, gateway: Gateway, specs: Sequence[ModelSpec],
         labels: Sequence[str],
     ) -> None:  # fmt: skip
-        self.request, self.passages = request, tuple(passages)
+        self.request, self.passages, self.notes = request, found.passages, found.notes
         self._may = {
-            spec.key: [n for n, p in enumerate(passages, 1) if gateway.may_receive(spec, p.classification, labels)]
+            spec.key: [
+                n for n, p in enumerate(found.passages, 1) if gateway.may_receive(spec, p.classification, labels)
+            ]
             for spec in specs
         }
         self.specs = [spec for spec in specs if self._may[spec.key]]
@@ -164,7 +166,7 @@ class AnswerService:
             labels, allowed = list(tenant.classifications), _allowed(app)
         specs = gateway.candidates(None, request.model, allowed=allowed)
         found = self._retriever.retrieve(caller, request.question)
-        return _Plan(request, found.passages, gateway, specs, labels)
+        return _Plan(request, found, gateway, specs, labels)
 
     def _record(self, caller: Caller, answer: Answer) -> Answer:
         body = {
@@ -200,6 +202,7 @@ def _answer(plan: _Plan, spec: ModelSpec, *, text: str, cited: Sequence[int], us
         usage=usage,
         withheld=plan.withheld(spec),
         took_ms=(time.perf_counter() - began) * 1000,
+        notes=plan.notes,
     )
 
 
@@ -212,6 +215,7 @@ def _nothing(plan: _Plan, began: float) -> Answer:
         usage=Usage(),
         withheld=plan.withheld(None),
         took_ms=(time.perf_counter() - began) * 1000,
+        notes=plan.notes,
     )
 
 

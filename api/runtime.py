@@ -12,9 +12,12 @@ from core.db import Database
 from core.secrets import Keyring
 from core.settings import Settings
 from embed.stack import VectorStack
+from gateway.service import Gateway
 from ingest.pipeline import Pipeline
 from migrations.runner import upgrade
 from policies.directory import put_tenant
+from retrieve.reranking import make_reranker
+from retrieve.rewriting_model import make_rewriter
 from retrieve.service import Retriever
 
 
@@ -27,7 +30,14 @@ class Runtime:
         self.keyring = Keyring(settings.data_dir / "keys")
         self.audit = Audit(self.keyring)
         self.stack = VectorStack(settings, self.db)
-        self.retriever = Retriever(settings, self.db, self.stack, self.audit)
+        self.retriever = Retriever(
+            settings,
+            self.db,
+            self.stack,
+            self.audit,
+            reranker=make_reranker(settings, self.db, self._gateway),
+            rewriter=make_rewriter(settings, self.db, self._gateway),
+        )
         self.answers = AnswerService(settings, self.db, self.retriever, self.keyring, self.similarity)
         self.pipeline = Pipeline(settings, self.db, self.stack, self.keyring)
 
@@ -50,6 +60,9 @@ class Runtime:
         """Cosine of each sentence to the question."""
         query = self.stack.encoder.encode_query(question)
         return [float(one) for one in np.asarray(self.stack.encoder.encode_passages(sentences) @ query)]
+
+    def _gateway(self, tenant: int) -> Gateway:
+        return self.answers.gateway(tenant)
 
     def close(self) -> None:
         """Releases everything."""

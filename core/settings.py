@@ -102,6 +102,17 @@ class Settings(BaseSettings):
         "although they are not public (`10.0.0.0/8, wiki.example.com`).",
     )
     search_candidates: int = Field(100, ge=10, le=1000, description="Candidates each search leg contributes.")
+    reranker: str | None = Field(
+        None,
+        description="What puts found passages in a better order: a cross-encoder by name or path, or `model:KEY`, a "
+        "declared Model or Route; absent: nothing.",
+    )
+    rerank_candidates: int = Field(20, ge=2, le=200, description="Passages that are reranked.")
+    rerank_timeout_s: float = Field(2.0, gt=0, description="Seconds after which the order stays as it was found.")
+    rewriter: str | None = Field(
+        None, description="Model or Route that rewrites follow-up questions; absent: rules without a model."
+    )
+    rewrite_timeout_s: float = Field(2.0, gt=0, description="Seconds after which the rules rewrite instead.")
     top_k_max: int = Field(100, ge=1, le=1000, description="Largest `top_k` a caller may ask for.")
     query_max_chars: int = Field(8000, ge=100, description="Longest query accepted, in characters.")
     host: str = Field("127.0.0.1", description="Address the API listens on.")

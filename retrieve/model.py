@@ -122,6 +122,7 @@ class Retrieved:
     Attributes:
         dropped: public ids of documents that the re-check refused.
         epoch: the policy epoch the passages were decided at.
+        notes: what was not done as configured, as in `rerank_late`; the passages are right without it.
     """
 
     passages: tuple[Passage, ...]
@@ -129,3 +130,4 @@ class Retrieved:
     epoch: int
     took_ms: float
     search_ms: float
+    notes: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -65,6 +65,28 @@ def _classifications(session: Session, tenant: int, rows: Collection[Any]) -> di
             if row.pending is not None:
                 found[row.chunk] = highest([found[row.chunk], labels[row.pending][CLASSIFICATION]], ordered)
     return found
+
+
+def still_allowed(
+    session: Session, caller: Caller, candidates: Sequence[Candidate]
+) -> tuple[list[Candidate], frozenset[int]]:
+    """The candidates that pass once more in this snapshot, without the copies that do not, and the documents refused.
+
+    For those that passed in an earlier one: a model may have taken seconds since.
+    """
+    names = {one for candidate in candidates for one in candidate.passage.documents}
+    statement = select(Document.id, Document.public_id).where(
+        Document.tenant_id == caller.tenant, Document.public_id.in_(names)
+    )
+    ids = {row.public_id: row.id for row in session.execute(statement)}
+    verdicts = decide(session, resolve_subject(session, caller), ids.values())
+    allowed = {name for name, id_ in ids.items() if verdicts[id_].allowed}
+    kept = [
+        replace(one, passage=replace(one.passage, also=tuple(p for p in one.passage.also if p.document in allowed)))
+        for one in candidates
+        if one.passage.document in allowed
+    ]
+    return kept, frozenset(id_ for name, id_ in ids.items() if name not in allowed)
 
 
 def public_ids(session: Session, tenant: int, documents: Sequence[int]) -> tuple[str, ...]:

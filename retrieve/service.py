@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,16 @@ from embed.stack import VectorStack
 from policies.rules_store import count
 from policies.scope import ReadScope, ScopeCache, readable_by
 from policies.subject import Caller
-from retrieve.checking import checked
+from retrieve.checking import checked, clean
+from retrieve.helpers import Help
 from retrieve.model import Passage, Question, Retrieved
 from retrieve.narrowing import to_filters
 from retrieve.neighbours import widen
-from retrieve.recheck import public_ids, recheck
+from retrieve.recheck import public_ids, recheck, still_allowed
 from retrieve.recording import QueryLog
-from retrieve.shaping import shape_up, wants_more
+from retrieve.reranking import Reranker, reordered
+from retrieve.rewriting_model import Rewriter
+from retrieve.shaping import Candidate, settled, shape_up, wants_more
 
 ROUNDS = 4
 GROWTH = 4
@@ -44,15 +47,27 @@ class _Gathered:
     search_ms: float = 0.0
     reported: Mapping[int, int] = field(default_factory=dict)
     would_open: Mapping[int, int] = field(default_factory=dict)
+    candidates: list[Candidate] = field(default_factory=list)
+    help: Help = field(default_factory=Help)
 
 
 class Retriever:
     """Finds what a caller may read. One serves a process; thread-safe."""
 
-    def __init__(self, settings: Settings, db: Database, stack: VectorStack, audit: Audit) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        db: Database,
+        stack: VectorStack,
+        audit: Audit,
+        *,
+        reranker: Reranker | None = None,
+        rewriter: Rewriter | None = None,
+    ) -> None:
         self._settings, self._db, self._stack = settings, db, stack
         self._log = QueryLog(db, audit)
         self._scopes = ScopeCache()
+        self._reranker, self._rewriter = reranker, rewriter
 
     def retrieve(self, caller: Caller, question: Question) -> Retrieved:
         """The best passages the caller may read, at most `top_k`.
@@ -62,13 +77,46 @@ class Retriever:
             AccessUndecidedError: SQL did not answer, or the audit entry could not be written; nothing is shown.
             IndexUnavailableError: the index did not answer, or not with scores.
         """
-        question = checked(self._settings, question)
+        asked = checked(self._settings, question)
         began = time.perf_counter()
         try:
-            gathered = self._gather(caller, question)
-            return self._record(caller, question, gathered, began)
+            helped = Help()
+            asked = self._by_itself(caller, question, asked, helped)
+            gathered = self._gather(caller, self._deeper(asked))
+            gathered.help = helped
+            self._rerank(caller, asked, gathered)
+            return self._record(caller, asked, gathered, began)
         except SQLAlchemyError as error:
             raise AccessUndecidedError("access could not be decided or recorded; try again later") from error
+
+    def _by_itself(self, caller: Caller, given: Question, asked: Question, helped: Help) -> Question:
+        """The question as the model that rewrites has it; as the rules have it where there is none or it fails."""
+        if self._rewriter is None or not given.history:
+            return asked
+        history = [clean(one) for one in given.history]
+        text = self._rewriter.rewrite(caller, clean(given.text), history, helped)
+        return asked if text is None else replace(asked, text=clean(text)[: self._settings.query_max_chars])
+
+    def _deeper(self, question: Question) -> Question:
+        """With as many passages as are reranked; the text around them is read for those that are shown alone."""
+        if self._reranker is None:
+            return question
+        wanted = max(question.top_k, self._settings.rerank_candidates)
+        return replace(question, top_k=wanted, shape=replace(question.shape, neighbour_tokens=0))
+
+    def _rerank(self, caller: Caller, question: Question, gathered: _Gathered) -> None:
+        """Chooses anew from the reranker's order, in a snapshot of its own."""
+        if self._reranker is None:
+            return
+        most, found = self._settings.rerank_candidates, gathered.candidates
+        ordered = reordered(self._reranker, caller, question.text, found, most=most, help_=gathered.help)
+        with self._db.read() as session:
+            kept, refused = still_allowed(session, caller, ordered)
+            chosen = shape_up(kept, settled(question.shape), question.top_k, at=utc_now())
+            if question.shape.neighbour_tokens:
+                chosen = widen(session, caller.tenant, chosen, question.shape.neighbour_tokens)
+        gathered.passages = tuple(one.passage for one in chosen)
+        gathered.refused.update(refused)
 
     def _gather(self, caller: Caller, question: Question) -> _Gathered:
         """Searches and re-checks until `top_k` passages passed, nothing more is found, or the rounds are spent."""
@@ -112,6 +160,7 @@ class Retriever:
             chosen = shape_up(found.candidates, question.shape, question.top_k, at=utc_now())
             if question.shape.neighbour_tokens:
                 chosen = widen(session, caller.tenant, chosen, question.shape.neighbour_tokens)
+        gathered.candidates = chosen
         gathered.passages = tuple(one.passage for one in chosen)
         gathered.refused.update(found.refused)
         gathered.epoch = found.epoch
@@ -121,6 +170,7 @@ class Retriever:
     def _record(self, caller: Caller, question: Question, gathered: _Gathered, began: float) -> Retrieved:
         """Writes the audit entry; without it nothing is shown."""
         refused = sorted(gathered.refused)
+        helpers = list(gathered.help.used)
 
         def body(session: Session) -> dict[str, Any]:
             count(session, caller.tenant, gathered.reported, gathered.would_open)
@@ -130,6 +180,7 @@ class Retriever:
                 "top_k": question.top_k,
                 "documents": sorted({one for passage in gathered.passages for one in passage.documents}),
                 "dropped": list(public_ids(session, caller.tenant, refused)),
+                **({"helpers": helpers} if helpers else {}),
             }
 
         written = self._log.append(caller.tenant, f"user:{caller.user}", body)
@@ -139,4 +190,5 @@ class Retriever:
             epoch=gathered.epoch,
             took_ms=(time.perf_counter() - began) * 1000,
             search_ms=gathered.search_ms,
+            notes=tuple(gathered.help.notes),
         )

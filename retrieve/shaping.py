@@ -46,6 +46,11 @@ def shape_up(candidates: Iterable[Candidate], shape: Shape, top_k: int, *, at: d
     return _uncrowded(list(allowed), top_k)
 
 
+def settled(shape: Shape) -> Shape:
+    """What is left of a shape for candidates that were aged and collapsed already: the caps."""
+    return replace(shape, collapse="off", recency_days=None)
+
+
 def wants_more(shape: Shape) -> bool:
     """Whether choosing needs more candidates than are shown."""
     return shape.recency_days is not None or shape.per_document is not None or shape.per_source is not None

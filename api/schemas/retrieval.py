@@ -111,7 +111,16 @@ class RetrieveView(View):
     @classmethod
     def of(cls, found: Retrieved) -> RetrieveView:
         """What was retrieved, numbered from 1."""
-        return cls(results=results(found.passages), took_ms=round(found.took_ms, 3))
+        shown, took = results(found.passages), round(found.took_ms, 3)
+        if found.notes:
+            return NotedRetrieveView(results=shown, took_ms=took, notes=list(found.notes))
+        return cls(results=shown, took_ms=took)
+
+
+class NotedRetrieveView(RetrieveView):
+    """Passages of a search in which something was not done as configured, as in `rerank_late`."""
+
+    notes: list[str]
 
 
 class CitationView(View):
@@ -156,6 +165,7 @@ class AnswerView(View):
     """An answer and what it rests on.
 
     `model` None: no model was called. `withheld`: numbers of passages that were not sent to the model, for its limit.
+    `notes`: what was not done as configured in the search.
     """
 
     answer: str
@@ -164,6 +174,7 @@ class AnswerView(View):
     usage: UsageView
     model: str | None
     withheld: list[int]
+    notes: list[str]
     took_ms: float
 
     @classmethod
@@ -188,6 +199,7 @@ def summary(answer: Answer) -> dict[str, object]:
         },
         "model": answer.model,
         "withheld": list(answer.withheld),
+        "notes": list(answer.notes),
         "took_ms": round(answer.took_ms, 3),
     }
 
