@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from api import problems
 from api.context import Context
 from api.metrics import Metrics
 from api.middleware import Edge
+from api.rights import declared
 from api.routes import (
     access,
     access_readers,
@@ -17,9 +19,12 @@ from api.routes import (
     catalogue,
     chat,
     documents,
+    entries,
+    grants,
     groups,
     health,
     keys,
+    policies,
     query,
     retrieve,
     runs,
@@ -30,21 +35,9 @@ from api.runtime import Runtime
 from api.schemas.base import Problem
 
 _ROUTERS = (
-    retrieve,
-    query,
-    chat,
-    sources,
-    runs,
-    documents,
-    keys,
-    users,
-    groups,
-    apps,
-    access,
-    access_readers,
-    catalogue,
-    health,
-)
+    retrieve, query, chat, sources, runs, documents, keys, users, groups, apps, policies, grants, access,
+    access_readers, entries, catalogue, health,
+)  # fmt: skip
 
 
 def create_app(
@@ -75,5 +68,8 @@ def create_app(
     app.add_middleware(Edge, metrics=metrics, max_body=runtime.settings.body_max_mb * 1024 * 1024)
     problems.install(app)
     for module in _ROUTERS:
+        for route in module.router.routes:
+            if isinstance(route, APIRoute):
+                route.openapi_extra = {"x-ambit-right": declared(route)}
         app.include_router(module.router)
     return app

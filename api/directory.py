@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session, aliased
 
 from api.schemas.directory import AppBody, AppView, GroupBody, GroupView, KeyView, UserBody, UserView
+from core.clock import db_now
 from core.errors import NotFoundError
 from core.tables import ApiKey, App, Group, Membership, Principal, User
 from policies import directory
@@ -64,6 +65,16 @@ def put_app(session: Session, tenant: int, key: str, body: AppBody) -> AppView:
         session, tenant, key, sources=body.sources, acts_for=names, models=body.models, active=body.active
     )
     return app_view(session, row)
+
+
+def end_keys(session: Session, tenant: int, app: str) -> None:
+    """Revokes an app's keys: another app of that name must not inherit them."""
+    ids = select(App.id).where(App.tenant_id == tenant, App.key == app)
+    session.execute(
+        update(ApiKey)
+        .where(ApiKey.tenant_id == tenant, ApiKey.app_id.in_(ids), ApiKey.revoked_at.is_(None))
+        .values(revoked_at=db_now())
+    )
 
 
 def user_view(session: Session, row: User) -> UserView:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from api.identity import Credential
 from api.paging import page
 from api.push import forget_uploads
+from api.rights import require
 from api.schemas.base import Page
 from api.schemas.documents import DocumentAdminView, DocumentView, JobView, PassageView
 from api.sources import PUSH, readable_documents
@@ -124,6 +125,8 @@ def remove(session: Session, cred: Credential, public: str) -> Document:
     source = session.get_one(Source, row.source_id)
     if row.state == "deleted" or ("admin" not in cred.rights and not cred.sees(source.key)):
         raise not_found()
+    if "ingest" not in cred.rights:
+        require(session, cred, "document.write", f"source:{source.key}")
     if source.connector != PUSH:
         raise ConflictError(f"documents of source {source.key!r} are synced; delete it there, or delete the source")
     delete_documents(session, cred.tenant, [row.id])

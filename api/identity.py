@@ -28,7 +28,10 @@ _LONGEST_NAME = 320
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A checked API key. `sources` are those its app may see; None: all."""
+    """A checked API key. `sources` are those its app may see; None: all.
+
+    `person` is whom it names to administer as, checked; None: the app itself.
+    """
 
     tenant: int
     app: str
@@ -36,11 +39,12 @@ class Credential:
     prefix: str
     rights: frozenset[str]
     sources: frozenset[str] | None
+    person: str | None = None
 
     @property
     def actor(self) -> str:
         """How the audit names it."""
-        return f"app:{self.app}"
+        return f"app:{self.app}" if self.person is None else f"user:{self.person}"
 
     def sees(self, source: str) -> bool:
         """Whether the app may know of a source."""
@@ -112,6 +116,7 @@ def require(*rights: str) -> Callable[[Credential], Awaitable[Credential]]:
         need(cred, *rights)
         return cred
 
+    setattr(check, "ambit_right", f"key:{' or '.join(rights)}")  # noqa: B010 - as `api.rights.marked` does
     return check
 
 
@@ -125,7 +130,6 @@ def need(cred: Credential, *rights: str) -> None:
         raise ForbiddenError(f"this key lacks the right {' or '.join(rights)}")
 
 
-Admin = Annotated[Credential, Depends(require("admin"))]
 Ingester = Annotated[Credential, Depends(require("ingest"))]
 Operator = Annotated[Credential, Depends(require("admin", "ingest"))]
 Querier = Annotated[Credential, Depends(require("query"))]
@@ -210,4 +214,5 @@ def viewer(request: Request, ctx: Ctx, cred: Cred) -> Caller | None:
     return _from_here(request, act_for(ctx.runtime, cred, name))
 
 
+setattr(viewer, "ambit_right", "key:query or admin")  # noqa: B010 - what an admin is shown, the route decides
 Viewer = Annotated[Caller | None, Depends(viewer)]

@@ -16,6 +16,7 @@ from core.errors import InvalidError, NotFoundError
 from core.secrets import Keyring, key_digest, new_api_key
 from core.tables import ApiKey, App, Tenant
 from policies.directory import put_app, put_tenant
+from policies.grants import administered, grant_everything
 
 ADMIN_APP = "admin"
 
@@ -90,9 +91,22 @@ def bootstrap(session: Session, runtime: Runtime) -> str | None:
     if session.scalars(select(ApiKey.id).where(ApiKey.tenant_id == tenant).limit(1)).first() is not None:
         return None
     put_app(session, tenant, ADMIN_APP, acts_for=[])
+    grant_everything(session, tenant, ADMIN_APP)
     row, key = create(session, runtime.keyring, tenant, ADMIN_APP, ["admin"])
     runtime.audit.append(session, tenant, "admin.key.create", "local", {"key": row.prefix, "app": ADMIN_APP})
     return key
+
+
+def restore(session: Session, tenant: int) -> bool:
+    """Where nobody administers any more, gives the app `admin` everything again; False: somebody does.
+
+    For the machine's own command line alone, which is the way back for who is locked out.
+    """
+    if administered(session, tenant):
+        return False
+    put_app(session, tenant, ADMIN_APP, acts_for=[])
+    grant_everything(session, tenant, ADMIN_APP)
+    return True
 
 
 def _checked(rights: Iterable[str]) -> list[str]:

@@ -14,6 +14,17 @@ from policies.model import AccessSpec, Entry, check_principal
 from policies.nodes import dump, state, stated
 
 
+def source_of(session: Session, tenant: int, body: AdminAccessBody) -> str:
+    """Key of the source in which the place or document stands.
+
+    Raises:
+        NotFoundError: there is no such document.
+    """
+    if body.document is not None:
+        return documents.source_key(session, documents.find(session, tenant, body.document))
+    return (body.place or "").partition(":")[0]
+
+
 def put(session: Session, tenant: int, body: AdminAccessBody, *, actor: str) -> tuple[AdminAccessView, AdminAccessView]:
     """Makes the body all that admins state there; returns what it was and what it is.
 

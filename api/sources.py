@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
-from api.schemas.sources import SourceBody, SourceChange
+from api.schemas.sources import SourceAdminView, SourceBody, SourceChange
 from core.clock import db_now
 from core.db import now
 from core.errors import ConflictError, InvalidError, NotFoundError
@@ -91,6 +91,13 @@ def change(session: Session, row: Source, body: SourceChange) -> None:
         remember(session, row.tenant_id, "source", row, before)
     session.flush()
     settle_root(session, row)
+
+
+def refreshed(session: Session, row: Source) -> SourceAdminView:
+    """The source as it stands after a change."""
+    session.flush()
+    session.refresh(row)
+    return SourceAdminView.of(row)
 
 
 def delete(session: Session, row: Source) -> int:

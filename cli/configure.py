@@ -13,6 +13,7 @@ from cli.store import opened
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from sqlalchemy.orm import Session
 
     from api.declare import Difference
 
@@ -55,6 +56,9 @@ def apply(
 ) -> None:
     """Make what is declared stand, in one transaction; applying twice changes nothing."""
     from api import declare
+    from api.actors import at_the_machine
+    from api.changes import Asked, perform
+    from api.operations import documents
     from core.errors import ConflictError
 
     declared = declare.load(path)
@@ -64,10 +68,14 @@ def apply(
         _left_out(context, path)
         if any(one.action == "delete" for one in planned) and not yes:
             _confirm(context, planned)
-        with store.db.write() as session:
-            done = declare.apply(session, store.tenant, declared, prune, audit=store.runtime.audit)
-            if not yes and _deletions(done) - _deletions(planned):
+
+        def check(session: Session) -> None:
+            now = declare.plan(session, store.tenant, declared, prune)
+            if not yes and _deletions(now) - _deletions(planned):
                 raise ConflictError("more would be deleted now than was shown; look at `ambit plan --prune` again")
+
+        asked = Asked("config.apply", {"documents": documents(declared), "prune": prune})
+        done = perform(store.runtime, at_the_machine(store.tenant), asked, check=check).told
     context.emit(_as_data(done, applied=True), lambda out: _show(out, done, applied=True))
     if any(one.kind == "Source" and one.action in ("create", "change") for one in done):
         context.note("Sources changed: `ambit sync` brings their documents and access up to date.")

@@ -127,8 +127,7 @@ class _Demo:
         self._heading(f"{revoke.user} leaves {revoke.group}, and asks again: {text}")
         vectors, touched = counting.vectors, counting.touched
         began = time.perf_counter()
-        with store.db.write() as session:
-            changed = change_membership(session, store, revoke.group, f"user:{revoke.user}", joined=False)
+        changed = change_membership(store, revoke.group, f"user:{revoke.user}", joined=False)
         took = _ms(began)
         if not changed:
             self._faults.append(f"{revoke.user} was not in {revoke.group}")

@@ -52,9 +52,10 @@ def remove(context: Context, group: GROUP, principal: PRINCIPAL) -> None:
 
 def _change(context: Context, group: str, principal: str, *, joined: bool) -> None:
     name = principal if ":" in principal else f"user:{principal}"
-    with opened(context) as store, store.db.write() as session:
-        _check(session, store, group, name)
-        changed = change_membership(session, store, group, name, joined=joined)
+    with opened(context) as store:
+        with store.db.read() as session:
+            _check(session, store, group, name)
+        changed = change_membership(store, group, name, joined=joined)
     data = {"group": group, "member": name, "changed": changed}
     already = "now" if changed else "already"
     context.emit(
@@ -62,20 +63,13 @@ def _change(context: Context, group: str, principal: str, *, joined: bool) -> No
     )
 
 
-def change_membership(session: Session, store: Store, group: str, name: str, *, joined: bool) -> bool:
+def change_membership(store: Store, group: str, name: str, *, joined: bool) -> bool:
     """Puts a principal into a group or takes it out, recorded in the audit; False where it was so already."""
-    from policies.directory import remove_member, set_containers
+    from api.actors import at_the_machine
+    from api.changes import Asked, perform
 
-    if joined:
-        containers = _containers(session, store.tenant, name)
-        changed = group not in containers
-        set_containers(session, store.tenant, name, [*containers, group])
-    else:
-        changed = remove_member(session, store.tenant, group, name)
-    if changed:
-        body = {"group": group, "member": name, "joined": joined}
-        store.runtime.audit.append(session, store.tenant, "access.membership", "local", body)
-    return changed
+    asked = Asked("group.join" if joined else "group.leave", {"group": group, "member": name})
+    return bool(perform(store.runtime, at_the_machine(store.tenant), asked).told)
 
 
 def _check(session: Session, store: Store, group: str, name: str) -> None:
@@ -83,23 +77,19 @@ def _check(session: Session, store: Store, group: str, name: str) -> None:
 
     from core.errors import InvalidError
     from core.tables import Group, User
+    from policies.model import check_member
     from policies.principals import split
 
     found = session.scalars(select(Group.id).where(Group.tenant_id == store.tenant, Group.key == group)).first()
     if found is None:
         raise NotFoundError(f"there is no group {group!r}; `ambit groups list` shows them")
-    kind, key = split(name)
+    kind, key = split(check_member(name))
     if kind not in ("user", "group"):
-        raise InvalidError(f"{name} cannot be in a group; write user:<id> or group:<id>")
+        raise InvalidError(f"{name} is nobody to add; write user:<id> or group:<id>")
     table = User if kind == "user" else Group
     column = User.email if "@" in key and kind == "user" else table.key
     if session.scalars(select(table.id).where(table.tenant_id == store.tenant, column == key)).first() is None:
         raise NotFoundError(f"there is no {name}; `ambit apply` adds people and groups")
-
-
-def _containers(session: Session, tenant: int, name: str) -> list[str]:
-    """The groups that an admin put it into."""
-    return [one for one, members in _members(session, tenant, origin="admin").items() if name in members]
 
 
 def _members(session: Session, tenant: int, *, origin: str | None = None) -> dict[str, list[str]]:

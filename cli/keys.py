@@ -40,6 +40,8 @@ def create(
     with opened(context) as store, store.db.write() as session:
         expires = None if expires_in is None else now(session) + _span(expires_in)
         rights = right or ["query"]
+        if app == keys.ADMIN_APP and "admin" in rights:
+            keys.restore(session, store.tenant)
         row, key = keys.create(session, store.runtime.keyring, store.tenant, app, rights, expires_at=expires)
         body = {"key": row.prefix, "app": app}
         store.runtime.audit.append(session, store.tenant, "admin.key.create", "local", body)
@@ -80,9 +82,12 @@ def list_(context: Context) -> None:
 def revoke(context: Context, prefix: Annotated[str, typer.Argument(help="The key's prefix.")]) -> None:
     """Make a key useless from the next call on."""
     from api import keys
+    from policies.grants import administered, refuse_lockout
 
     with opened(context) as store, store.db.write() as session:
+        before = administered(session, store.tenant)
         row = keys.revoke(session, store.tenant, prefix)
+        refuse_lockout(session, store.tenant, before)
         store.runtime.audit.append(session, store.tenant, "admin.key.revoke", "local", {"key": row.prefix})
         data = _as_data(row, None)
     context.emit(data, lambda out: out.print(f"key {prefix} is revoked", markup=False))

@@ -226,6 +226,21 @@ class Listing:
         put_group(self.session, self.tenant.id, change.group)
         origin = f"source:{self.source.key}"
         set_members(self.session, self.tenant.id, change.group, change.members, origin=origin)
+        self.session.add_all(self._powerless(change.group, one) for one in change.members if one.startswith("app:"))
+
+    def _powerless(self, group: str, member: str) -> Item:
+        """A note in the run: the source put an app into a group, which gives and denies it nothing."""
+        return Item(
+            public_id=public_id("itm"),
+            tenant_id=self.tenant.id,
+            run_id=self.run.id,
+            source_id=self.source.id,
+            external_id=f"group:{group}",
+            state="skipped",
+            stage="listed",
+            payload={},
+            note=f"{member} is in it at the source; an app in a group is no member: deny it by its own name",
+        )
 
     def _complete(self, last: Checkpoint) -> None:
         """Ends the listing: access counts as fresh from the run's start, and what was not shown is gone."""

@@ -25,7 +25,7 @@ _DECIDES_NOTHING = frozenset(
 _BY_PERSON = frozenset({"group", "membership", "user"})
 """Tables whose differences show in what people are."""
 _BY_PLACE = frozenset({"ace", "acl_node", "app", "label", "policy", "principal", "source", "tenant"})
-_SILENT = frozenset({"config_object", "policy_epoch"})
+_SILENT = frozenset({"admin_grant", "config_object", "policy_epoch"})
 
 
 def touched(

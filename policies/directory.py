@@ -13,7 +13,7 @@ from core.errors import InvalidError, NotFoundError
 from core.ids import is_key
 from core.tables import App, EpochTime, Group, Membership, PolicyEpoch, Principal, Tenant, User
 from policies.epoch import bump, remember
-from policies.model import EVERYONE
+from policies.model import EVERYONE, check_member
 from policies.principals import intern, resolve
 
 _DECISIVE: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -158,17 +158,42 @@ def remove(session: Session, tenant: int, name: str) -> None:
 
 
 def set_containers(session: Session, tenant: int, member: str, groups: Iterable[str], *, origin: str = "admin") -> None:
-    """Makes `groups` (keys) the exact groups that directly hold `member`, as far as `origin` says."""
+    """Makes `groups` (keys) the exact groups that directly hold `member`, as far as `origin` says.
+
+    Raises:
+        InvalidError: `member` cannot be in a group.
+    """
+    check_member(member)
     member_id = intern(session, tenant, [member])[member]
     wanted = set(intern(session, tenant, [f"group:{key}" for key in groups]).values())
     _align(session, tenant, origin, Membership.member_id == member_id, {(one, member_id) for one in wanted})
 
 
 def set_members(session: Session, tenant: int, group: str, members: Iterable[str], *, origin: str = "admin") -> None:
-    """Makes `members` (principal names) the exact direct members of a group, as far as `origin` says."""
+    """Makes `members` (principal names) the exact direct members of a group, as far as `origin` says.
+
+    Raises:
+        InvalidError: an admin names what cannot be in a group. What a source so names is kept, without any power.
+    """
+    members = list(members)
+    if origin == "admin":
+        for one in members:
+            check_member(one)
     container = intern(session, tenant, [f"group:{group}"])[f"group:{group}"]
     wanted = set(intern(session, tenant, members).values())
     _align(session, tenant, origin, Membership.container_id == container, {(container, one) for one in wanted})
+
+
+def add_member(session: Session, tenant: int, group: str, member: str) -> bool:
+    """Puts `member` into a group, as an admin; False where an admin has done so already.
+
+    Raises:
+        InvalidError: `member` cannot be in a group.
+    """
+    ids = intern(session, tenant, [f"group:{group}", check_member(member)])
+    pair = (ids[f"group:{group}"], ids[member])
+    where = (Membership.container_id == pair[0]) & (Membership.member_id == pair[1])
+    return _align(session, tenant, "admin", where, {pair})
 
 
 def remove_member(session: Session, tenant: int, group: str, member: str) -> bool:
@@ -181,7 +206,7 @@ def remove_member(session: Session, tenant: int, group: str, member: str) -> boo
     )
 
 
-def _align(session: Session, tenant: int, origin: str, where: Any, wanted: set[tuple[int, int]]) -> None:
+def _align(session: Session, tenant: int, origin: str, where: Any, wanted: set[tuple[int, int]]) -> bool:
     rows = session.scalars(
         select(Membership).where(
             Membership.tenant_id == tenant, Membership.epoch_to.is_(None), Membership.origin == origin, where
@@ -189,7 +214,7 @@ def _align(session: Session, tenant: int, origin: str, where: Any, wanted: set[t
     ).all()
     present = {(row.container_id, row.member_id): row for row in rows}
     if set(present) == wanted:
-        return
+        return False
     epoch = bump(session, tenant)
     for pair, row in present.items():
         if pair not in wanted:
@@ -199,6 +224,7 @@ def _align(session: Session, tenant: int, origin: str, where: Any, wanted: set[t
             Membership(tenant_id=tenant, container_id=container, member_id=member, origin=origin, epoch_from=epoch)
         )
     session.flush()
+    return True
 
 
 def _close(session: Session, tenant: int, where: Any) -> bool:

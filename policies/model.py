@@ -30,6 +30,20 @@ def check_principal(text: str) -> str:
     return text
 
 
+def check_member(text: str) -> str:
+    """`text` if it names what can be in a group: people, groups, or `everyone`.
+
+    Raises:
+        InvalidError: it names an app, or nothing.
+    """
+    if check_principal(text).startswith("app:"):
+        raise InvalidError(
+            f"{text} cannot be in a group: an app lends nobody its rights; name people and groups, and deny an app by "
+            "its own name"
+        )
+    return text
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Entry:
     """One principal allowed or denied, from `not_before` until just before `expires_at` (UTC; None: unbounded)."""

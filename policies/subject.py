@@ -101,6 +101,13 @@ def resolve_subject(session: Session, caller: Caller) -> Subject:
     )
 
 
+def app_alone(session: Session, tenant: int, app: str) -> Subject:
+    """An app that asks for itself, to administer: it is its own principal and nobody, so it reads nothing."""
+    found = _app(session, Caller(tenant, "", app))
+    principals = frozenset({found.principal} if found else ())
+    return Subject(tenant=tenant, user=None, name=f"app:{app}", principals=principals, app=found)
+
+
 def _user(session: Session, caller: Caller) -> User | None:
     key = split(f"user:{caller.user}")[1]
     return session.execute(_USER, {"tenant": caller.tenant, "key": key}).scalar_one_or_none()

@@ -6,17 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from api.declare.differences import Difference, plan, wanted_body
 from api.declare.rules import put_policy
 from api.declare.shapes import Declared
 from api.declare.sources import delete_source, put_source
+from api.directory import end_keys
 from core.audit import Audit
-from core.clock import db_now
-from core.tables import ApiKey, App, ConfigObject
+from core.tables import ConfigObject
 from policies import directory
+from policies.grants import put_grant, remove_grant
 from policies.rules_store import remove_rule
 
 
@@ -28,6 +29,7 @@ def apply(
     *,
     audit: Audit,
     actor: str = "local",
+    noted: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[Difference]:
     """Makes what is declared stand, and says what that changed; where nothing changes, nothing is written.
 
@@ -45,7 +47,8 @@ def apply(
             _REMOVE[one.kind](session, tenant, one.id)
     changed = [one for one in differences if one.action != "unchanged"]
     if changed:
-        body = {action: _names(changed, action) for action in ("create", "change", "delete")}
+        body: dict[str, Any] = {action: _names(changed, action) for action in ("create", "change", "delete")}
+        body |= {"changes": [one.as_dict() for one in changed], **noted}
         audit.append(session, tenant, "config.apply", actor, body)
     return differences
 
@@ -105,14 +108,13 @@ def _remove_principal(kind: str) -> Callable[[Session, int, str], None]:
 
 
 def _remove_app(session: Session, tenant: int, key: str) -> None:
-    """An app goes with its keys: another app of that name must not inherit them."""
-    app = select(App.id).where(App.tenant_id == tenant, App.key == key)
-    session.execute(
-        update(ApiKey)
-        .where(ApiKey.tenant_id == tenant, ApiKey.app_id.in_(app), ApiKey.revoked_at.is_(None))
-        .values(revoked_at=db_now())
-    )
+    """An app goes with its keys."""
+    end_keys(session, tenant, key)
     directory.remove(session, tenant, f"app:{key}")
+
+
+def _put_grant(session: Session, tenant: int, key: str, body: Mapping[str, Any]) -> None:
+    put_grant(session, tenant, key, body)
 
 
 _PUT: Mapping[str, Callable[[Session, int, str, Mapping[str, Any]], None]] = MappingProxyType(
@@ -124,6 +126,7 @@ _PUT: Mapping[str, Callable[[Session, int, str, Mapping[str, Any]], None]] = Map
         "Model": _put_config("Model"),
         "Route": _put_config("Route"),
         "Policy": put_policy,
+        "Grant": _put_grant,
     }
 )
 _REMOVE: Mapping[str, Callable[[Session, int, str], None]] = MappingProxyType(
@@ -135,5 +138,6 @@ _REMOVE: Mapping[str, Callable[[Session, int, str], None]] = MappingProxyType(
         "Model": _remove_config("Model"),
         "Route": _remove_config("Route"),
         "Policy": remove_rule,
+        "Grant": remove_grant,
     }
 )

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, aliased
 from api.declare.rules import policy_bodies
 from api.declare.shapes import ADMIN_APP, KINDS
 from core.tables import App, ConfigObject, Group, Membership, Principal, Source, User
+from policies.grants import FIRST, grant_bodies
 
 Bodies = dict[tuple[str, str], dict[str, Any]]
 
@@ -34,6 +35,7 @@ def present(session: Session, tenant: int) -> Bodies:
     for row in session.scalars(select(ConfigObject).where(ConfigObject.tenant_id == tenant)):
         if row.kind in KINDS:
             found[row.kind, row.key] = row.body
+    found |= {("Grant", key): body for key, body in grant_bodies(session, tenant).items() if key != FIRST}
     found |= {("Policy", key): body for key, body in policy_bodies(session, tenant).items()}
     return found
 

@@ -37,6 +37,11 @@ def check_policies(session: Session, tenant: int, declared: Sequence[Declared], 
             raise InvalidError(f"{one.where}: 'when': {error.detail}", **error.extra) from None
 
 
+def policy_body(session: Session, tenant: int, key: str) -> dict[str, Any] | None:
+    """The rule of that id, as its document would say it; None: there is none."""
+    return policy_bodies(session, tenant).get(key)
+
+
 def policy_bodies(session: Session, tenant: int) -> dict[str, dict[str, Any]]:
     """The rules that stand, as their documents would say them, by id."""
     rows = session.scalars(select(Policy).where(Policy.tenant_id == tenant, Policy.epoch_to.is_(None)))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,9 +25,10 @@ from pydantic import (
 from core.errors import InvalidError
 from core.ids import KEY_PATTERN, is_key
 from gateway.config import parse_model, parse_route
+from policies.grants import FIRST, check_object, check_right
 from policies.model import check_principal, parse_access
 
-KINDS: Final = ("Group", "User", "Source", "App", "Model", "Route", "Policy")
+KINDS: Final = ("Group", "User", "Source", "App", "Model", "Route", "Policy", "Grant")
 """In the order they are applied: what others refer to comes first."""
 LATER: Final = ("Budget",)
 ADMIN_APP: Final = "admin"
@@ -176,6 +179,39 @@ class PolicyBody(_Shape):
     enforced: bool = True
 
 
+def _right(value: str) -> str:
+    return _told(check_right, value)
+
+
+def _object(value: str) -> str:
+    return _told(check_object, value)
+
+
+def _told(check_: Callable[[str], str], value: str) -> str:
+    try:
+        return check_(value)
+    except InvalidError as error:
+        raise ValueError(error.detail) from None
+
+
+class GrantBody(_Shape):
+    """Who may administer what: principals, the rights they have (or with `deny` have not), and over which objects."""
+
+    principals: Annotated[Principals, Field(min_length=1)]
+    rights: Annotated[list[Annotated[str, AfterValidator(_right)]], AfterValidator(_unique), Field(min_length=1)]
+    objects: Annotated[list[Annotated[str, AfterValidator(_object)]], AfterValidator(_unique), Field(min_length=1)] = [
+        "*"
+    ]
+    effect: Literal["allow", "deny"] = "allow"
+    app: Annotated[str, AfterValidator(_key)] | None = None
+    not_before: AwareDatetime | None = None
+    expires_at: AwareDatetime | None = None
+
+    @field_serializer("not_before", "expires_at")
+    def _in_utc(self, value: datetime | None) -> str | None:
+        return value.astimezone(UTC).isoformat() if value else None
+
+
 def check(kind: str, key: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """The canonical body of an object.
 
@@ -189,6 +225,8 @@ def check(kind: str, key: str, body: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidError(f"unknown kind {kind!r}; write one of {', '.join((*KINDS, *LATER))}")
     if not is_key(key):
         raise InvalidError(f"id {key!r} is no id; it must match {KEY_PATTERN}")
+    if kind == "Grant" and key == FIRST:
+        raise InvalidError(f"Grant {FIRST!r} is built in; give yours another id")
     if kind == "App" and key == ADMIN_APP:
         raise InvalidError(f"App {ADMIN_APP!r} is built in; give yours another id")
     return _CHECKS[kind](key, body)
@@ -247,5 +285,6 @@ _CHECKS: Mapping[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]] = Mapp
         "Model": _model,
         "Route": _route,
         "Policy": _policy,
+        "Grant": _shape(GrantBody),
     }
 )

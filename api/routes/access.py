@@ -2,57 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from sqlalchemy.orm import Session
 
-from api import documents, places
+from api import documents
 from api.context import Context, Ctx
-from api.identity import Admin, Credential
-from api.schemas.access import AdminAccessBody, AdminAccessView
+from api.identity import Credential
+from api.rights import Unproven, administers_some
 from api.schemas.directory import AccessBody, AccessView
 from policies.decide import decide
 from policies.subject import Caller, Subject, resolve_subject
 
 router = APIRouter(prefix="/v1", tags=["access"])
+Asking = Annotated[Unproven, Depends(administers_some("access.act_as"))]
+"""Who asks for another person acts as them; for whom, the body says."""
 
 
 @router.post("/access/check")
-def check_access(body: AccessBody, ctx: Ctx, cred: Admin) -> AccessView:
+def check_access(body: AccessBody, ctx: Ctx, unproven: Asking) -> AccessView:
     """Whether the person may read the document now."""
     with ctx.runtime.db.write() as session:
+        cred, subject = _subject(session, unproven, body)
         row = documents.find(session, cred.tenant, body.document)
-        verdict = decide(session, _subject(session, cred, body), [row.id])[row.id]
+        verdict = decide(session, subject, [row.id])[row.id]
         _audit(ctx, session, cred, "check", body)
     return AccessView(allowed=verdict.allowed, reason=verdict.reason)
 
 
 @router.post("/access/explain")
-def explain_access(body: AccessBody, ctx: Ctx, cred: Admin) -> dict[str, Any]:
+def explain_access(body: AccessBody, ctx: Ctx, unproven: Asking) -> dict[str, Any]:
     """The decision with the entry that made it, how the person comes to hold it, and everything it outweighed."""
     from policies.explain import explain
 
     with ctx.runtime.db.write() as session:
+        cred, subject = _subject(session, unproven, body)
         row = documents.find(session, cred.tenant, body.document)
-        told = explain(session, _subject(session, cred, body), row.id).as_dict()
+        told = explain(session, subject, row.id).as_dict()
         _audit(ctx, session, cred, "explain", body)
     return {**told, "document": row.public_id}
 
 
-@router.put("/access/entries")
-def put_entries(body: AdminAccessBody, ctx: Ctx, cred: Admin) -> AdminAccessView:
-    """Makes this all that admins state at a place or for one document, from the next query on; a sync leaves it."""
-    with ctx.runtime.db.write() as session:
-        before, after = places.put(session, cred.tenant, body, actor=cred.actor)
-        entry = {"before": before.model_dump(mode="json"), "after": after.model_dump(mode="json"), "key": cred.prefix}
-        ctx.runtime.audit.append(session, cred.tenant, "admin.access.entries", cred.actor, entry)
-    ctx.wake("place")
-    return after
-
-
-def _subject(session: Session, cred: Credential, body: AccessBody) -> Subject:
-    return resolve_subject(session, Caller(tenant=cred.tenant, user=body.user, app=body.app))
+def _subject(session: Session, unproven: Unproven, body: AccessBody) -> tuple[Credential, Subject]:
+    subject = resolve_subject(session, Caller(tenant=unproven.tenant, user=body.user, app=body.app))
+    return unproven.over(session, f"user:{subject.name}"), subject
 
 
 def _audit(ctx: Context, session: Session, cred: Credential, verb: str, body: AccessBody) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from sqlalchemy.orm import Session
 
 from api import declare, documents
 from api.context import Context, Ctx
 from api.declare.shapes import check
-from api.identity import Admin, Credential
+from api.identity import Credential
+from api.rights import Unproven, administers, administers_some
 from api.schemas.access import HistoryBody, ReadersBody, SimulateBody
 from api.schemas.base import Key
 from core.errors import InvalidError
@@ -21,10 +22,13 @@ from policies.proposals import Proposal, ProposedEntry
 from policies.subject import Caller, resolve_subject
 
 router = APIRouter(prefix="/v1", tags=["access"])
+Asking = Annotated[Credential, Depends(administers("access.act_as", "user:*"))]
+"""Questions that are answered for everybody."""
+AskingOne = Annotated[Unproven, Depends(administers_some("access.act_as"))]
 
 
 @router.post("/access/who-can-read")
-def who_can_read(body: ReadersBody, ctx: Ctx, cred: Admin) -> dict[str, Any]:
+def who_can_read(body: ReadersBody, ctx: Ctx, cred: Asking) -> dict[str, Any]:
     """Everyone who may read the document now, each with the entry that lets them and the way to it."""
     with ctx.runtime.db.read() as session:
         row = documents.find(session, cred.tenant, body.document)
@@ -34,9 +38,11 @@ def who_can_read(body: ReadersBody, ctx: Ctx, cred: Admin) -> dict[str, Any]:
 
 
 @router.post("/access/history")
-def access_history(body: HistoryBody, ctx: Ctx, cred: Admin) -> dict[str, Any]:
+def access_history(body: HistoryBody, ctx: Ctx, unproven: AskingOne) -> dict[str, Any]:
     """As `who-can-read`, or as `explain` where a person is named, of an earlier time."""
     with ctx.runtime.db.read() as session:
+        name = "*" if body.user is None else _name(session, unproven.tenant, body.user)
+        cred = unproven.over(session, f"user:{name}")
         row = documents.find(session, cred.tenant, body.document)
         then = history.moment(session, cred.tenant, at=body.at, epoch=body.epoch)
         with history.as_of(session, cred.tenant, then, [row.id]) as past:
@@ -46,7 +52,7 @@ def access_history(body: HistoryBody, ctx: Ctx, cred: Admin) -> dict[str, Any]:
 
 
 @router.post("/access/simulate")
-def simulate_access(body: SimulateBody, ctx: Ctx, cred: Admin) -> dict[str, Any]:
+def simulate_access(body: SimulateBody, ctx: Ctx, cred: Asking) -> dict[str, Any]:
     """Who would gain or lose which documents; nothing is changed and nothing is locked."""
     declared = [_declared(one) for one in body.documents]
     rows = Proposal(
@@ -71,7 +77,7 @@ def simulate_access(body: SimulateBody, ctx: Ctx, cred: Admin) -> dict[str, Any]
 def review_access(
     *,
     ctx: Ctx,
-    cred: Admin,
+    cred: Asking,
     group: Key | None = None,
     days: Annotated[int, Query(ge=1, le=3650)] = review.DAYS,
     open_to_all: str = review.OPEN_TO_ALL,
@@ -86,6 +92,11 @@ def review_access(
     if form == "html":
         return Response(review_pages.to_html(found), media_type="text/html")
     return found.as_dict()
+
+
+def _name(session: Session, tenant: int, user: str) -> str:
+    """The person's id, by whatever name they are asked for."""
+    return resolve_subject(session, Caller(tenant, user)).name
 
 
 def _then(past: Session, tenant: int, document: int, body: HistoryBody) -> dict[str, Any]:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from api import directory, etags
+from api.actors import of_key
+from api.changes import Asked, perform
 from api.context import Ctx
 from api.etags import IfMatch
-from api.identity import Admin
+from api.identity import Credential
 from api.paging import Cursor, Limit, page
+from api.rights import administers
 from api.schemas.base import Key, Page
 from api.schemas.directory import AppBody, AppView
 from core.tables import App
-from policies.directory import remove
 
 router = APIRouter(prefix="/v1", tags=["apps"])
+Lister = Annotated[Credential, Depends(administers("app.read", "app:*"))]
+Reader = Annotated[Credential, Depends(administers("app.read", "app:{key}"))]
+Writer = Annotated[Credential, Depends(administers("app.write", "app:{key}"))]
 
 
 @router.get("/apps")
-def list_apps(ctx: Ctx, cred: Admin, limit: Limit = 50, cursor: Cursor = None) -> Page[AppView]:
+def list_apps(ctx: Ctx, cred: Lister, limit: Limit = 50, cursor: Cursor = None) -> Page[AppView]:
     """All of them."""
     with ctx.runtime.db.read() as session:
         statement = select(App).where(App.tenant_id == cred.tenant)
@@ -28,7 +36,7 @@ def list_apps(ctx: Ctx, cred: Admin, limit: Limit = 50, cursor: Cursor = None) -
 
 
 @router.get("/apps/{key}")
-def get_app(key: str, ctx: Ctx, cred: Admin, response: Response) -> AppView:
+def get_app(key: str, ctx: Ctx, cred: Reader, response: Response) -> AppView:
     """One of them, with its ETag."""
     with ctx.runtime.db.read() as session:
         view = directory.app_view(session, directory.require(session, App, cred.tenant, key))
@@ -42,30 +50,30 @@ def put_app(
     key: Key,
     body: AppBody,
     ctx: Ctx,
-    cred: Admin,
+    cred: Writer,
     response: Response,
     if_match: IfMatch = None,
 ) -> AppView:
     """Makes or replaces it; the change holds from the next query on."""
-    with ctx.runtime.db.write() as session:
-        etags.lock(session, cred.tenant)
+
+    def check(session: Session) -> None:
         row = directory.find(session, App, cred.tenant, key)
         etags.check(directory.app_view(session, row) if row else None, if_match)
-        view = directory.put_app(session, cred.tenant, key, body)
-        entry = {"app": key, "key": cred.prefix}
-        ctx.runtime.audit.append(session, cred.tenant, "admin.app.put", cred.actor, entry)
-    response.status_code = 200 if row else 201
+
+    asked = Asked("app.put", {"key": key, "body": body.model_dump(mode="json")})
+    done = perform(ctx.runtime, of_key(cred), asked, check=check)
+    view = AppView.model_validate(done.told)
+    response.status_code = 200 if done.before else 201
     etags.tagged(response, view)
     return view
 
 
 @router.delete("/apps/{key}", status_code=204)
-def delete_app(key: str, ctx: Ctx, cred: Admin, if_match: IfMatch = None) -> None:
+def delete_app(key: str, ctx: Ctx, cred: Writer, if_match: IfMatch = None) -> None:
     """Removes it; entries that name it lose their power."""
-    with ctx.runtime.db.write() as session:
-        etags.lock(session, cred.tenant)
+
+    def check(session: Session) -> None:
         row = directory.require(session, App, cred.tenant, key)
         etags.check(directory.app_view(session, row), if_match)
-        remove(session, cred.tenant, f"app:{key}")
-        entry = {"app": key, "key": cred.prefix}
-        ctx.runtime.audit.append(session, cred.tenant, "admin.app.delete", cred.actor, entry)
+
+    perform(ctx.runtime, of_key(cred), Asked("app.delete", {"key": key}), check=check)

@@ -10,6 +10,7 @@ from api.catalogue import STALE_DAYS, listing, overview, stale_before
 from api.context import Ctx
 from api.identity import Cred, Viewer
 from api.paging import Cursor, Limit
+from api.rights import require
 from api.schemas.base import Page
 from api.schemas.catalogue import CatalogueDocumentView, CatalogueView
 from ingest.catalogue.choose import Wanted
@@ -26,6 +27,8 @@ def show_catalogue(
 ) -> CatalogueView:
     """Figures by source: to an admin over all documents, to a person over those they may read."""
     with ctx.runtime.db.read() as session:
+        if viewer is None:
+            require(session, cred, "document.read", "source:*")
         return CatalogueView(data=overview(session, cred.tenant, viewer, stale_days=stale_days))
 
 
@@ -47,6 +50,8 @@ def list_catalogue(
 ) -> Page[CatalogueDocumentView]:
     """Documents that fit all that is asked for, without text: to a person of those they may read."""
     with ctx.runtime.db.read() as session:
+        if viewer is None:
+            require(session, cred, "document.read", f"source:{'*' if source is None else source}")
         wanted = Wanted(
             source=source,
             language=language,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -12,9 +12,10 @@ from api import documents
 from api.context import Context, Ctx
 from api.idempotency import Key as IdempotencyHeader
 from api.idempotency import fingerprint, once
-from api.identity import Asker, Cred, Credential, Ingester, Operator, Viewer
+from api.identity import Asker, Cred, Credential, Ingester, Viewer, need
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.push import push
+from api.rights import marked, require
 from api.schemas.base import Page
 from api.schemas.documents import DocumentAdminView, DocumentView, JobView, PassageView, PushBody
 from core.errors import AccessUndecidedError
@@ -22,6 +23,15 @@ from core.tables import Document
 from policies.subject import Caller
 
 router = APIRouter(prefix="/v1", tags=["documents"])
+
+
+def owner_or_writer(cred: Cred) -> Credential:
+    """A key that pushes to the document's source, or one that administers, whose right is decided by document."""
+    need(cred, "admin", "ingest")
+    return cred
+
+
+Deleter = Annotated[Credential, Depends(marked(owner_or_writer, "document.write", "…"))]
 
 
 @router.post("/documents", status_code=202)
@@ -50,6 +60,7 @@ def list_documents(
     narrowed = {name: value for name, value in given.items() if value is not None}
     with ctx.runtime.db.read() as session:
         if viewer is None:
+            require(session, cred, "document.read", f"source:{'*' if source is None else source}")
             return documents.admin_page(session, cred.tenant, narrowed=narrowed, limit=limit, cursor=cursor)
         return documents.readable_page(session, viewer, narrowed=narrowed, limit=limit, cursor=cursor)
 
@@ -59,7 +70,9 @@ def get_document(document_id: str, ctx: Ctx, cred: Cred, viewer: Viewer) -> Docu
     """One document without its text; to a person only where they may read it."""
     if viewer is None:
         with ctx.runtime.db.read() as session:
-            return documents.admin_view(session, documents.find(session, cred.tenant, document_id))
+            row = documents.find(session, cred.tenant, document_id)
+            require(session, cred, "document.read", f"source:{documents.source_key(session, row)}")
+            return documents.admin_view(session, row)
     with ctx.runtime.db.read() as session:
         found = documents.view(session, *documents.read(session, viewer, document_id))
     _record(ctx, viewer, found.id)
@@ -87,7 +100,7 @@ def get_passages(
 
 
 @router.delete("/documents/{document_id}", status_code=204)
-def delete_document(document_id: str, ctx: Ctx, cred: Operator) -> None:
+def delete_document(document_id: str, ctx: Ctx, cred: Deleter) -> None:
     """Deletes a pushed document; the next query does not find it."""
     with ctx.runtime.db.write() as session:
         row = documents.remove(session, cred, document_id)

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from api import directory, etags
+from api.actors import of_key
+from api.changes import Asked, perform
 from api.context import Ctx
 from api.etags import IfMatch
-from api.identity import Admin
+from api.identity import Credential
 from api.paging import Cursor, Limit, page
+from api.rights import administers
 from api.schemas.base import Key, Page
 from api.schemas.directory import GroupBody, GroupView
 from core.tables import Group
-from policies.directory import remove
-from policies.directory import remove_member as take_out
-from policies.model import check_principal
 
 router = APIRouter(prefix="/v1", tags=["groups"])
+Lister = Annotated[Credential, Depends(administers("group.read", "group:*"))]
+Reader = Annotated[Credential, Depends(administers("group.read", "group:{key}"))]
+Writer = Annotated[Credential, Depends(administers("group.write", "group:{key}"))]
 
 
 @router.get("/groups")
-def list_groups(ctx: Ctx, cred: Admin, limit: Limit = 50, cursor: Cursor = None) -> Page[GroupView]:
+def list_groups(ctx: Ctx, cred: Lister, limit: Limit = 50, cursor: Cursor = None) -> Page[GroupView]:
     """All of them."""
     with ctx.runtime.db.read() as session:
         statement = select(Group).where(Group.tenant_id == cred.tenant)
@@ -30,7 +36,7 @@ def list_groups(ctx: Ctx, cred: Admin, limit: Limit = 50, cursor: Cursor = None)
 
 
 @router.get("/groups/{key}")
-def get_group(key: str, ctx: Ctx, cred: Admin, response: Response) -> GroupView:
+def get_group(key: str, ctx: Ctx, cred: Reader, response: Response) -> GroupView:
     """One of them, with its ETag."""
     with ctx.runtime.db.read() as session:
         view = directory.group_view(session, directory.require(session, Group, cred.tenant, key))
@@ -44,41 +50,36 @@ def put_group(
     key: Key,
     body: GroupBody,
     ctx: Ctx,
-    cred: Admin,
+    cred: Writer,
     response: Response,
     if_match: IfMatch = None,
 ) -> GroupView:
     """Makes or replaces it; the change holds from the next query on."""
-    with ctx.runtime.db.write() as session:
-        etags.lock(session, cred.tenant)
+
+    def check(session: Session) -> None:
         row = directory.find(session, Group, cred.tenant, key)
         etags.check(directory.group_view(session, row) if row else None, if_match)
-        view = directory.put_group(session, cred.tenant, key, body)
-        entry = {"group": key, "key": cred.prefix}
-        ctx.runtime.audit.append(session, cred.tenant, "admin.group.put", cred.actor, entry)
-    response.status_code = 200 if row else 201
+
+    asked = Asked("group.put", {"key": key, "body": body.model_dump(mode="json")})
+    done = perform(ctx.runtime, of_key(cred), asked, check=check)
+    view = GroupView.model_validate(done.told)
+    response.status_code = 200 if done.before else 201
     etags.tagged(response, view)
     return view
 
 
 @router.delete("/groups/{key}", status_code=204)
-def delete_group(key: str, ctx: Ctx, cred: Admin, if_match: IfMatch = None) -> None:
+def delete_group(key: str, ctx: Ctx, cred: Writer, if_match: IfMatch = None) -> None:
     """Removes it; entries that name it lose their power."""
-    with ctx.runtime.db.write() as session:
-        etags.lock(session, cred.tenant)
+
+    def check(session: Session) -> None:
         row = directory.require(session, Group, cred.tenant, key)
         etags.check(directory.group_view(session, row), if_match)
-        remove(session, cred.tenant, f"group:{key}")
-        entry = {"group": key, "key": cred.prefix}
-        ctx.runtime.audit.append(session, cred.tenant, "admin.group.delete", cred.actor, entry)
+
+    perform(ctx.runtime, of_key(cred), Asked("group.delete", {"key": key}), check=check)
 
 
 @router.delete("/groups/{key}/members/{member}", status_code=204)
-def remove_member(key: str, member: str, ctx: Ctx, cred: Admin) -> None:
+def remove_member(key: str, member: str, ctx: Ctx, cred: Writer) -> None:
     """Takes a principal out of a group, whoever put it there; a sync of a source may put it back."""
-    with ctx.runtime.db.write() as session:
-        etags.lock(session, cred.tenant)
-        directory.require(session, Group, cred.tenant, key)
-        found = take_out(session, cred.tenant, key, check_principal(member))
-        entry = {"group": key, "member": member, "found": found, "key": cred.prefix}
-        ctx.runtime.audit.append(session, cred.tenant, "admin.group.remove_member", cred.actor, entry)
+    perform(ctx.runtime, of_key(cred), Asked("group.leave", {"group": key, "member": member}))

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.context import Context, Ctx
-from api.identity import Admin, Credential, Operator
+from api.identity import Cred, Credential, need
 from api.paging import Cursor, Limit, page
 from api.push import refuse_overtaken
+from api.rights import Unproven, administers_some, marked, require
 from api.schemas.base import Page
 from api.schemas.runs import Affected, ItemView, RetryBody, RunDetail, RunView
 from core.errors import NotFoundError
@@ -20,6 +21,17 @@ from core.tables import Document, Item, Run, Source
 from ingest.runs import approve, cancel, counts, find_run, retry
 
 router = APIRouter(prefix="/v1", tags=["runs"])
+Syncer = Annotated[Unproven, Depends(administers_some("source.sync"))]
+Reader = Annotated[Unproven, Depends(administers_some("source.read"))]
+
+
+def owner_or_reader(cred: Cred) -> Credential:
+    """A key that pushes, which sees what its app pushed, or one that administers, whose right is decided by run."""
+    need(cred, "admin", "ingest")
+    return cred
+
+
+Looker = Annotated[Credential, Depends(marked(owner_or_reader, "source.read", "…"))]
 State = Annotated[str | None, Query(alias="state", max_length=20, description="Those in this state alone.")]
 
 
@@ -27,7 +39,7 @@ State = Annotated[str | None, Query(alias="state", max_length=20, description="T
 def list_runs(
     *,
     ctx: Ctx,
-    cred: Admin,
+    cred: Reader,
     source: Annotated[str | None, Query(max_length=128)] = None,
     state: State = None,
     limit: Limit = 50,
@@ -42,6 +54,7 @@ def list_runs(
     if state is not None:
         statement = statement.where(Run.state == state)
     with ctx.runtime.db.read() as session:
+        cred.over(session, f"source:{'*' if source is None else source}")
         rows, following = page(session, statement, Run.id, limit=limit, cursor=cursor, newest_first=True)
         return Page(data=_views(session, rows), next_cursor=following)
 
@@ -51,7 +64,7 @@ def get_run(
     *,
     run_id: str,
     ctx: Ctx,
-    cred: Operator,
+    cred: Looker,
     state: State = None,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -62,14 +75,14 @@ def get_run(
 
 
 @router.get("/jobs/{run_id}")
-def get_job(run_id: str, ctx: Ctx, cred: Operator) -> RunDetail:
+def get_job(run_id: str, ctx: Ctx, cred: Looker) -> RunDetail:
     """The same under the name that a push gives."""
     with ctx.runtime.db.read() as session:
         return _detail(session, _find(session, cred, run_id), state=None, limit=50, cursor=None)
 
 
 @router.post("/runs/{run_id}/retry", status_code=202)
-def retry_run(run_id: str, ctx: Ctx, cred: Admin, body: RetryBody | None = None) -> Affected:
+def retry_run(run_id: str, ctx: Ctx, cred: Syncer, body: RetryBody | None = None) -> Affected:
     """Puts failed items back to work."""
     wanted = body or RetryBody()
 
@@ -84,7 +97,7 @@ def retry_run(run_id: str, ctx: Ctx, cred: Admin, body: RetryBody | None = None)
 
 
 @router.post("/runs/{run_id}/cancel")
-def cancel_run(run_id: str, ctx: Ctx, cred: Admin) -> Affected:
+def cancel_run(run_id: str, ctx: Ctx, cred: Syncer) -> Affected:
     """Stops a run; what is done stays."""
 
     def act(session: Session, run: Run) -> int:
@@ -95,7 +108,7 @@ def cancel_run(run_id: str, ctx: Ctx, cred: Admin) -> Affected:
 
 
 @router.post("/runs/{run_id}/approve")
-def approve_run(run_id: str, ctx: Ctx, cred: Admin) -> Affected:
+def approve_run(run_id: str, ctx: Ctx, cred: Syncer) -> Affected:
     """Lets a held run delete what its listing did not show."""
     done = _change(ctx, cred, run_id, "approve", approve)
     ctx.wake("finish")
@@ -103,9 +116,10 @@ def approve_run(run_id: str, ctx: Ctx, cred: Admin) -> Affected:
     return done
 
 
-def _change(ctx: Context, cred: Credential, run_id: str, verb: str, act: Callable[[Session, Run], int]) -> Affected:
+def _change(ctx: Context, unproven: Unproven, run_id: str, verb: str, act: Callable[[Session, Run], int]) -> Affected:
     with ctx.runtime.db.write() as session:
-        run = find_run(session, cred.tenant, run_id)
+        run = find_run(session, unproven.tenant, run_id)
+        cred = unproven.over(session, _source_of(session, run))
         count = act(session, run)
         session.flush()
         session.refresh(run)
@@ -116,9 +130,16 @@ def _change(ctx: Context, cred: Credential, run_id: str, verb: str, act: Callabl
 
 def _find(session: Session, cred: Credential, run_id: str) -> Run:
     run = find_run(session, cred.tenant, run_id)
-    if "admin" not in cred.rights and run.trigger != cred.actor:
+    if "ingest" in cred.rights and run.trigger == cred.actor:
+        return run
+    if "admin" not in cred.rights:
         raise NotFoundError(f"there is no run {run_id!r}")
+    require(session, cred, "source.read", _source_of(session, run))
     return run
+
+
+def _source_of(session: Session, run: Run) -> str:
+    return f"source:{session.get_one(Source, run.source_id).key}"
 
 
 def _detail(session: Session, run: Run, *, state: str | None, limit: int, cursor: str | None) -> RunDetail:

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api import etags
+from api.actors import of_key
+from api.changes import Asked, perform
 from api.context import Context, Ctx
 from api.etags import IfMatch
 from api.idempotency import Key as IdempotencyHeader
 from api.idempotency import fingerprint, once
-from api.identity import Admin, Cred, Credential, Viewer
+from api.identity import Cred, Credential, Viewer
 from api.paging import Cursor, Limit, page
+from api.rights import Unproven, administers, administers_some, require
 from api.schemas.base import Page
 from api.schemas.runs import RunView
 from api.schemas.sources import SourceAdminView, SourceBody, SourceChange, SourceView
-from api.sources import change, create, delete, find, not_found, readable_sources
+from api.sources import find, not_found, readable_sources
 from core.tables import Source
 from ingest.runs import counts, start_run
 from policies.subject import Caller, resolve_subject
 
 router = APIRouter(prefix="/v1", tags=["sources"])
+Creator = Annotated[Unproven, Depends(administers_some("source.write"))]
+Writer = Annotated[Credential, Depends(administers("source.write", "source:{key}"))]
+Syncer = Annotated[Credential, Depends(administers("source.sync", "source:{key}"))]
 
 
 @router.get("/sources")
@@ -31,6 +39,7 @@ def list_sources(
     """Sources: to a person those in which they may read something, to an admin all."""
     with ctx.runtime.db.read() as session:
         if viewer is None:
+            require(session, cred, "source.read", "source:*")
             statement = select(Source).where(Source.tenant_id == cred.tenant, Source.state != "deleted")
             rows, following = page(session, statement, Source.id, limit=limit, cursor=cursor)
             return Page[SourceAdminView](data=[SourceAdminView.of(row) for row in rows], next_cursor=following)
@@ -41,13 +50,12 @@ def list_sources(
 
 
 @router.post("/sources", status_code=201)
-def create_source(body: SourceBody, ctx: Ctx, cred: Admin, response: Response) -> SourceAdminView:
+def create_source(body: SourceBody, ctx: Ctx, cred: Creator, response: Response) -> SourceAdminView:
     """Registers a source; nothing is read before it is synced."""
-    with ctx.runtime.db.write() as session:
-        etags.lock(session, cred.tenant)
-        row = create(session, cred.tenant, body)
-        view = _refreshed(session, row)
-        _audit(ctx, session, cred, "create", row)
+    with ctx.runtime.db.read() as session:
+        acting = cred.over(session, f"source:{body.id}")
+    done = perform(ctx.runtime, of_key(acting), Asked("source.create", {"body": body.model_dump(mode="json")}))
+    view = SourceAdminView.model_validate(done.told)
     etags.tagged(response, view)
     return view
 
@@ -58,6 +66,7 @@ def get_source(key: str, ctx: Ctx, cred: Cred, viewer: Viewer, response: Respons
     with ctx.runtime.db.read() as session:
         if viewer is not None:
             return _seen(session, viewer, key)
+        require(session, cred, "source.read", f"source:{key}")
         view = SourceAdminView.of(find(session, cred.tenant, key))
     etags.tagged(response, view)
     return view
@@ -65,34 +74,33 @@ def get_source(key: str, ctx: Ctx, cred: Cred, viewer: Viewer, response: Respons
 
 @router.patch("/sources/{key}")
 def change_source(
-    *, key: str, body: SourceChange, ctx: Ctx, cred: Admin, response: Response, if_match: IfMatch = None
+    *, key: str, body: SourceChange, ctx: Ctx, cred: Writer, response: Response, if_match: IfMatch = None
 ) -> SourceAdminView:
     """Changes a source. Access holds at once for a push source, else from the next sync on."""
-    with ctx.runtime.db.write() as session:
-        etags.lock(session, cred.tenant)
-        row = find(session, cred.tenant, key)
-        etags.check(SourceAdminView.of(row), if_match)
-        change(session, row, body)
-        view = _refreshed(session, row)
-        _audit(ctx, session, cred, "change", row, fields=sorted(body.model_fields_set))
+
+    def check(session: Session) -> None:
+        etags.check(SourceAdminView.of(find(session, cred.tenant, key)), if_match)
+
+    given = body.model_dump(mode="json", exclude_unset=True)
+    done = perform(ctx.runtime, of_key(cred), Asked("source.change", {"key": key, "body": given}), check=check)
+    view = SourceAdminView.model_validate(done.told)
     etags.tagged(response, view)
     return view
 
 
 @router.delete("/sources/{key}", status_code=204)
-def delete_source(key: str, ctx: Ctx, cred: Admin, if_match: IfMatch = None) -> None:
+def delete_source(key: str, ctx: Ctx, cred: Writer, if_match: IfMatch = None) -> None:
     """Ends a source; nothing of it is found any more."""
-    with ctx.runtime.db.write() as session:
-        etags.lock(session, cred.tenant)
-        row = find(session, cred.tenant, key)
-        etags.check(SourceAdminView.of(row), if_match)
-        count = delete(session, row)
-        _audit(ctx, session, cred, "delete", row, documents=count)
+
+    def check(session: Session) -> None:
+        etags.check(SourceAdminView.of(find(session, cred.tenant, key)), if_match)
+
+    perform(ctx.runtime, of_key(cred), Asked("source.delete", {"key": key}), check=check)
     ctx.wake("purge")
 
 
 @router.post("/sources/{key}/sync", status_code=202)
-def sync_source(key: str, ctx: Ctx, cred: Admin, idempotency_key: IdempotencyHeader = None) -> RunView:
+def sync_source(key: str, ctx: Ctx, cred: Syncer, idempotency_key: IdempotencyHeader = None) -> RunView:
     """Queues a sync, or shows the one that is under way."""
     request = fingerprint(f"POST /v1/sources/{key}/sync", SourceChange())
     with ctx.runtime.db.write() as session:
@@ -116,12 +124,6 @@ def _seen(session: Session, viewer: Caller, key: str) -> SourceView:
     if row is None:
         raise not_found(key)
     return SourceView(id=row.key, connector=row.connector)
-
-
-def _refreshed(session: Session, row: Source) -> SourceAdminView:
-    session.flush()
-    session.refresh(row)
-    return SourceAdminView.of(row)
 
 
 def _audit(ctx: Context, session: Session, cred: Credential, verb: str, row: Source, **extra: object) -> None:

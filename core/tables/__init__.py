@@ -1,6 +1,7 @@
 """The ORM tables, one file an aggregate."""
 
 from core.tables.access import Ace, AclNode, Label, Policy, PolicyCount, StateHistory
+from core.tables.administration import AdminGrant, Approval, BreakGlass
 from core.tables.audit import AuditEntry
 from core.tables.base import Base
 from core.tables.catalogue import DocumentBand, DocumentFinding, DocumentProfile
@@ -14,10 +15,13 @@ from core.tables.tenancy import EpochTime, PolicyEpoch, Tenant
 __all__ = [
     "Ace",
     "AclNode",
+    "AdminGrant",
     "ApiKey",
     "App",
+    "Approval",
     "AuditEntry",
     "Base",
+    "BreakGlass",
     "Chunk",
     "ChunkPoint",
     "ConfigObject",

@@ -118,6 +118,34 @@ def upgrade() -> None:  # noqa: PLR0915
         batch_op.create_index(batch_op.f("ix_acl_node_tenant_id"), ["tenant_id"], unique=False)
 
     op.create_table(
+        "admin_grant",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("principal_id", BIG, nullable=False),
+        sa.Column("effect", sa.String(), nullable=False),
+        sa.Column("origin", sa.String(), nullable=False),
+        sa.Column("rights", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("objects", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("app_id", BIG, nullable=True),
+        sa.Column("not_before", sa.BigInteger(), nullable=True),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("epoch_from", BIG, nullable=False),
+        sa.Column("epoch_to", BIG, nullable=True),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_admin_grant_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_admin_grant")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("admin_grant", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_admin_grant_open",
+            ["tenant_id", "principal_id"],
+            unique=False,
+            sqlite_where=sa.text("epoch_to IS NULL"),
+            postgresql_where=sa.text("epoch_to IS NULL"),
+        )
+
+    op.create_table(
         "api_key",
         sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
         sa.Column("tenant_id", BIG, nullable=False),
@@ -149,6 +177,34 @@ def upgrade() -> None:  # noqa: PLR0915
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "approval",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("public_id", sa.String(), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("operation", sa.String(), nullable=False),
+        sa.Column("request", sa.String(), nullable=False),
+        sa.Column("request_hash", sa.String(), nullable=False),
+        sa.Column("needs", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("summary", sa.String(), nullable=False),
+        sa.Column("effect", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("proposer", sa.String(), nullable=False),
+        sa.Column("hand", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("decided_at", sa.BigInteger(), nullable=True),
+        sa.Column("decided_by", sa.String(), nullable=True),
+        sa.Column("note", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_approval_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_approval")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_approval_public_id")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("approval", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_approval_tenant_id_state"), ["tenant_id", "state"], unique=False)
+
+    op.create_table(
         "audit_entry",
         sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
         sa.Column("tenant_id", BIG, nullable=False),
@@ -164,6 +220,31 @@ def upgrade() -> None:  # noqa: PLR0915
     )
     with op.batch_alter_table("audit_entry", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_audit_entry_tenant_id_id"), ["tenant_id", "id"], unique=False)
+
+    op.create_table(
+        "break_glass",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("public_id", sa.String(), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("user_id", BIG, nullable=False),
+        sa.Column("user_key", sa.String(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("places", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("entries", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("opened_by", sa.String(), nullable=False),
+        sa.Column("opened_at", sa.BigInteger(), nullable=False),
+        sa.Column("ends_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("ended_by", sa.String(), nullable=True),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_break_glass_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_break_glass")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_break_glass_public_id")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("break_glass", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_break_glass_tenant_id_user_id_ends_at"), ["tenant_id", "user_id", "ends_at"], unique=False
+        )
 
     op.create_table(
         "config_object",
@@ -775,12 +856,28 @@ def downgrade() -> None:  # noqa: PLR0915
         batch_op.drop_index(batch_op.f("ix_config_object_tenant_id_kind"))
 
     op.drop_table("config_object")
+    with op.batch_alter_table("break_glass", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_break_glass_tenant_id_user_id_ends_at"))
+
+    op.drop_table("break_glass")
     with op.batch_alter_table("audit_entry", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_audit_entry_tenant_id_id"))
 
     op.drop_table("audit_entry")
+    with op.batch_alter_table("approval", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_approval_tenant_id_state"))
+
+    op.drop_table("approval")
     op.drop_table("app")
     op.drop_table("api_key")
+    with op.batch_alter_table("admin_grant", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_admin_grant_open",
+            sqlite_where=sa.text("epoch_to IS NULL"),
+            postgresql_where=sa.text("epoch_to IS NULL"),
+        )
+
+    op.drop_table("admin_grant")
     with op.batch_alter_table("acl_node", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_acl_node_tenant_id"))
         batch_op.drop_index(batch_op.f("ix_acl_node_parent_id"))

@@ -1,0 +1,133 @@
+"""What a request must be allowed to administer: declared at each route, decided by `policies.rights`.
+
+A key may administer where it has the key right `admin`; what it may then do is what grants say of its app, or of the
+person it names in `X-Ambit-User`: theirs alone, since an app lends nobody its rights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from fastapi import Request
+from fastapi.routing import APIRoute
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from api.context import Context, Ctx
+from api.identity import Cred, Credential, named_user, need, person_in
+from core.errors import AccessUndecidedError
+from policies.rights import RIGHTS, require_right, who
+
+ADMIN = "admin"
+_MARK = "ambit_right"
+Checked = TypeVar("Checked", bound=Callable[..., Any])
+
+
+def administers(right: str, target: str) -> Callable[..., Credential]:
+    """A dependency that gives whoever may do `right` to `target`, in which `{name}` is a part of the path.
+
+    Raises:
+        ForbiddenError: they may not, by this key or by any grant.
+        AccessUndecidedError: SQL did not answer.
+    """
+
+    def check(request: Request, ctx: Ctx, cred: Cred) -> Credential:
+        acting = acting_as(request, ctx, cred)
+        with_right(ctx, acting, right, target.format(**request.path_params))
+        return acting
+
+    return marked(check, right, target)
+
+
+def administers_some(right: str) -> Callable[..., Unproven]:
+    """A dependency for routes whose object the body or a row names: it gives what has yet to be proven."""
+
+    def check(request: Request, ctx: Ctx, cred: Cred) -> Unproven:
+        return Unproven(acting_as(request, ctx, cred), right)
+
+    return marked(check, right, "…")
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """A caller whose right over an object is not decided yet."""
+
+    _acting: Credential
+    right: str
+
+    @property
+    def tenant(self) -> int:
+        """Where to look for the object."""
+        return self._acting.tenant
+
+    def over(self, session: Session, *targets: str) -> Credential:
+        """The caller, who may do the right to each of these.
+
+        Raises:
+            ForbiddenError: they may not.
+        """
+        for target in targets:
+            require(session, self._acting, self.right, target)
+        return self._acting
+
+
+def acting_as(request: Request, ctx: Context, cred: Credential) -> Credential:
+    """The caller as an administrator: the app itself, or the person it names.
+
+    Raises:
+        ForbiddenError: the key lacks the right `admin`, or the app may not act for the person.
+        AccessUndecidedError: SQL did not answer.
+    """
+    need(cred, ADMIN)
+    name = named_user(request)
+    if name is None:
+        return cred
+    try:
+        with ctx.runtime.db.read() as session:
+            return replace(cred, person=person_in(session, cred, name).user)
+    except SQLAlchemyError as error:
+        raise AccessUndecidedError("the person could not be looked up") from error
+
+
+def with_right(ctx: Context, cred: Credential, right: str, *targets: str) -> None:
+    """As `require`, in a snapshot of its own."""
+    try:
+        with ctx.runtime.db.read() as session:
+            for target in targets:
+                require(session, cred, right, target)
+    except SQLAlchemyError as error:
+        raise AccessUndecidedError("the right could not be decided") from error
+
+
+def require(session: Session, cred: Credential, right: str, target: str) -> None:
+    """Refuses a caller without a right.
+
+    Raises:
+        ForbiddenError: by the key, or by what grants say of them.
+    """
+    need(cred, ADMIN)
+    subject = who(session, cred.tenant, user=cred.person, app=cred.app)
+    require_right(session, subject, right, target)
+
+
+def marked(check: Checked, right: str, target: str) -> Checked:
+    """The dependency with the right that it stands for, so that a test can find routes without one."""
+    if right not in RIGHTS and not right.startswith("key:"):
+        raise ValueError(f"{right} is no right")
+    setattr(check, _MARK, f"{right} {target}".rstrip())
+    return check
+
+
+def declared(route: APIRoute) -> list[str]:
+    """The rights that a route asks for, as in `group.write group:{key}` or `key:query`."""
+    return sorted(set(_found(route.dependant)))
+
+
+def _found(dependant: Any) -> Iterator[str]:
+    mark = getattr(dependant.call, _MARK, None)
+    if mark is not None:
+        yield mark
+    for below in dependant.dependencies:
+        yield from _found(below)
