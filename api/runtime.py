@@ -22,14 +22,17 @@ from retrieve.service import Retriever
 
 
 class Runtime:
-    """Making one opens nothing; `prepare` brings SQL up to date, `warm_up` opens the index and loads the encoder."""
+    """Making one opens nothing; `prepare` brings SQL up to date, `warm_up` opens the index and loads the encoder.
 
-    def __init__(self, settings: Settings) -> None:
+    `serving`: many requests at a time, so an embedded index gets a process of its own.
+    """
+
+    def __init__(self, settings: Settings, *, serving: bool = False) -> None:
         self.settings = settings
         self.db = Database(settings.sql_url)
         self.keyring = Keyring(settings.data_dir / "keys")
         self.audit = Audit(self.keyring)
-        self.stack = VectorStack(settings, self.db)
+        self.stack = VectorStack(settings, self.db, hosted=serving)
         self.retriever = Retriever(
             settings,
             self.db,

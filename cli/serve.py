@@ -49,7 +49,7 @@ def serve(
             "--api-only needs work to be done elsewhere, and no other process can write an embedded index: "
             "set index_url (AMBIT_INDEX_URL), or leave --api-only out"
         )
-    runtime = Runtime(settings)
+    runtime = Runtime(settings, serving=True)
     with contextlib.ExitStack() as stack:
         stack.callback(runtime.close)
         listener = stack.enter_context(_listening(host or settings.host, _port(port, settings.port)))

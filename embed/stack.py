@@ -42,10 +42,13 @@ _TERMS_PER_TOKEN = 0.4
 
 
 class VectorStack:
-    """Thread-safe. Making one opens nothing; parts open at first use or in `warm_up`."""
+    """Thread-safe. Making one opens nothing; parts open at first use or in `warm_up`.
 
-    def __init__(self, settings: Settings, db: Database) -> None:
-        self._settings = settings
+    `hosted`: an embedded index runs in a process of its own.
+    """
+
+    def __init__(self, settings: Settings, db: Database, *, hosted: bool = False) -> None:
+        self._settings, self._hosted = settings, hosted
         self._db = db
         self._lock = threading.RLock()
         self._warming = threading.Lock()
@@ -191,7 +194,7 @@ class VectorStack:
 
     @cached_property
     def _index(self) -> VectorIndex:
-        return make_index(self._settings)
+        return make_index(self._settings, hosted=self._hosted)
 
     @cached_property
     def _encoder(self) -> Encoder:

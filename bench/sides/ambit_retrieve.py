@@ -25,7 +25,7 @@ from policies.subject import Caller, resolve_subject
 def main(what: str, data: str, argument: str) -> None:
     settings = Settings(data_dir=Path(data), log_level="error")
     configure_logging(settings)
-    runtime = Runtime(settings)
+    runtime = Runtime(settings, serving=True)
     tenant = runtime.prepare()
     runtime.warm_up()
     if what == "serve":

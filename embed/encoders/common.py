@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from core.gathering import Gathering
 from embed.encoders.base import Vectors
 from embed.encoders.batches import BATCH
 from embed.encoders.files import ModelFiles
-from embed.encoders.gathering import Gathering
 from embed.encoders.tokenizer import FastTokenizer
 
 QUERIES = 2 * BATCH

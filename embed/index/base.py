@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from core.errors import AmbitError, UnavailableError
 from embed.encoders.base import Vectors
-from policies.scope import ReadScope
+
+if TYPE_CHECKING:
+    from policies.scope import ReadScope
 
 
 class PointRefusedError(AmbitError):

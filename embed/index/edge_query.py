@@ -15,15 +15,23 @@ if TYPE_CHECKING:
 _RETURNED = ["chunk", "document", "acl"]
 
 
-def edge_request(request: SearchRequest, restriction: Restriction) -> qdrant_edge.QueryRequest | None:
-    """The engine's request; None where neither leg has anything to search for.
+OVERSAMPLING = 1.5
+"""Candidates by the vectors of 8 bits, for each that is asked for, whose exact scores decide."""
 
-    More than `limit` is asked for, so that the engine does not decide which of several equal scores are kept.
+
+def edge_request(
+    request: SearchRequest, restriction: Restriction, *, backwards: bool = False
+) -> qdrant_edge.QueryRequest | None:
+    """The engine's request; None where neither leg has anything to search for. `backwards`: the terms' leg is first.
+
+    Each leg carries the whole filter, and nothing but what they found can be fused: said again there, the engine would
+    work it out again. More than `limit` is asked for, so that the engine does not decide which of several equal scores
+    are kept.
     """
     import qdrant_edge as engine
 
     only = edge_filter(restriction.must, restriction.must_not)
-    legs = _legs(request, restriction, only)
+    legs = _legs(request, restriction)
     if not legs or request.limit < 1:
         return None
     size = request.limit + request.candidates
@@ -32,8 +40,10 @@ def edge_request(request: SearchRequest, restriction: Restriction) -> qdrant_edg
         return engine.QueryRequest(limit=size, query=query, filter=only, params=params, with_payload=_RETURNED)
     depth = max(request.limit, request.candidates)
     prefetches = [engine.Prefetch(depth, query=query, filter=only, params=params) for query, params in legs]
+    if backwards:
+        prefetches.reverse()
     fusion: Any = engine.Fusion.Dbsf()  # the library's stubs do not know it as a query
-    return engine.QueryRequest(limit=size, query=fusion, prefetches=prefetches, filter=only, with_payload=_RETURNED)
+    return engine.QueryRequest(limit=size, query=fusion, prefetches=prefetches, with_payload=_RETURNED)
 
 
 def edge_filter(must: Sequence[AnyOf | Within], must_not: Sequence[AnyOf] = ()) -> qdrant_edge.Filter:
@@ -57,16 +67,21 @@ def to_hits(found: Iterable[qdrant_edge.ScoredPoint]) -> list[Hit]:
     return sorted(hits, key=lambda hit: (-hit.score, hit.id))
 
 
-def _legs(
-    request: SearchRequest, restriction: Restriction, only: qdrant_edge.Filter
-) -> list[tuple[qdrant_edge.Query, qdrant_edge.SearchParams]]:
+def _legs(request: SearchRequest, restriction: Restriction) -> list[tuple[qdrant_edge.Query, qdrant_edge.SearchParams]]:
     """Dense and sparse; term statistics are the tenant's alone, so that no other tenant's texts show in scores."""
     import qdrant_edge as engine
 
     legs = []
     if request.dense is not None:
         query = engine.Query.Nearest(request.dense.tolist(), using=DENSE)
-        legs.append((query, engine.SearchParams(exact=True)))
+        legs.append(
+            (
+                query,
+                engine.SearchParams(
+                    exact=False, quantization=engine.QuantizationSearchParams(rescore=True, oversampling=1.5)
+                ),
+            )
+        )
     if request.sparse is not None and request.sparse.indices:
         terms = engine.SparseVector(list(request.sparse.indices), list(request.sparse.values))
         idf = engine.IdfParams(corpus=edge_filter((tenant_clause(restriction.tenant),)))

@@ -7,9 +7,12 @@ and at least one source, no list of values is empty, and what nothing can match 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from embed.index.base import Filters
-from policies.scope import ReadScope
+
+if TYPE_CHECKING:
+    from policies.scope import ReadScope
 
 
 @dataclass(frozen=True, slots=True)

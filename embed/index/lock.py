@@ -9,6 +9,10 @@ from pathlib import Path
 from embed.index.base import IndexUnavailableError
 
 
+class IndexHeldError(IndexUnavailableError):
+    """Another process has the folder now."""
+
+
 class FolderLock:
     """An advisory lock on a file; the system frees it when the process ends, however it ends."""
 
@@ -20,7 +24,7 @@ class FolderLock:
         """Takes the lock unless it is held already; makes the folder.
 
         Raises:
-            IndexUnavailableError: another process has it.
+            IndexHeldError: another process has it.
         """
         if self._held is not None:
             return
@@ -30,7 +34,7 @@ class FolderLock:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(handle)
-            raise IndexUnavailableError(
+            raise IndexHeldError(
                 f"another process holds the index in {self._file.parent}; `ambit serve` is probably running: "
                 "talk to it with --url, or stop it"
             ) from None

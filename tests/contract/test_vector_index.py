@@ -29,6 +29,7 @@ from embed.index.base import (
     VectorIndex,
 )
 from embed.index.edge import EdgeIndex
+from embed.index.hosted import HostedIndex
 from embed.index.server import ServerIndex
 from policies.scope import ReadScope
 from tests.factories.points import DIMENSION, make_point, make_sparse, make_vector, point_name
@@ -49,6 +50,14 @@ def edge(folder: Path) -> VectorIndex:
     return EdgeIndex(folder / "index")
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedIndex]:
+    """One process for all tests, since each start of one takes a moment."""
+    made = HostedIndex(tmp_path_factory.mktemp("hosted") / "index")
+    yield made
+    made.close()
+
+
 def local(folder: Path) -> VectorIndex:
     """The client's own in-memory engine: it proves that the calls are well formed, not what a server does with them."""
     from qdrant_client import QdrantClient
@@ -64,13 +73,16 @@ def server(folder: Path) -> VectorIndex:
     return index
 
 
-@pytest.fixture(params=[edge, local, server], ids=["edge", "local", "server"])
+@pytest.fixture(params=[edge, None, local, server], ids=["edge", "hosted", "local", "server"])
 def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorIndex]:
-    make: Callable[[Path], VectorIndex] = request.param
-    made = make(tmp_path)
+    make: Callable[[Path], VectorIndex] | None = request.param
+    made: VectorIndex = make(tmp_path) if make else request.getfixturevalue("shared")
     made.ensure(CollectionSpec(NAME, DIMENSION))
     yield made
-    made.close()
+    if make:
+        made.close()
+    else:
+        made.drop(NAME)
 
 
 def find(

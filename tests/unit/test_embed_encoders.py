@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from core.errors import SettingError
+from core.gathering import Gathering
 from core.settings import Settings
 from embed.encoders import device
 from embed.encoders.base import Vectors
 from embed.encoders.device import choose_device
 from embed.encoders.factory import make_encoder
 from embed.encoders.files import BUNDLED, find_model
-from embed.encoders.gathering import Gathering
 from embed.encoders.tokenizer import FastTokenizer
 from embed.encoders.torch import TorchEncoder
 from embed.encoders.turns import TurnLock
@@ -239,7 +239,7 @@ def test_an_interrupted_wait_hands_its_batch_on(monkeypatch: pytest.MonkeyPatch)
     threads[0].start()
     slow.begun.acquire()
     with monkeypatch.context() as patch:
-        patch.setattr("embed.encoders.gathering.threading.Event", Interrupted)
+        patch.setattr("core.gathering.threading.Event", Interrupted)
         threads[1].start()
         while len(gathering._waiting) < 1:
             threads[1].join(0.001)
