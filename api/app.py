@@ -18,6 +18,7 @@ from api.routes import (
     apps,
     catalogue,
     chat,
+    directories,
     documents,
     entries,
     grants,
@@ -28,6 +29,7 @@ from api.routes import (
     query,
     retrieve,
     runs,
+    scim,
     sources,
     users,
 )
@@ -35,8 +37,9 @@ from api.runtime import Runtime
 from api.schemas.base import Problem
 
 _ROUTERS = (
-    retrieve, query, chat, sources, runs, documents, keys, users, groups, apps, policies, grants, access,
+    retrieve, query, chat, sources, runs, directories, documents, keys, users, groups, apps, policies, grants, access,
     access_readers, entries, catalogue, health,
+    scim,
 )  # fmt: skip
 
 

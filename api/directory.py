@@ -13,6 +13,7 @@ from core.clock import db_now
 from core.errors import NotFoundError
 from core.tables import ApiKey, App, Group, Membership, Principal, User
 from policies import directory
+from policies.identities import link, links
 from policies.model import EVERYONE, check_principal
 
 Row = TypeVar("Row", User, Group, App)
@@ -47,6 +48,7 @@ def put_user(session: Session, tenant: int, key: str, body: UserBody) -> UserVie
         attributes=body.attributes,
     )
     directory.set_containers(session, tenant, f"user:{key}", body.groups)
+    link(session, row, body.identities)
     return user_view(session, row)
 
 
@@ -86,6 +88,7 @@ def user_view(session: Session, row: User) -> UserView:
         active=row.active,
         attributes=row.attributes,
         groups=_containers(session, row.tenant_id, "user", row.key),
+        identities=links(session, row),
     )
 
 

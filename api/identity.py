@@ -1,4 +1,4 @@
-"""Who calls: an app by its key, and the person it asks for by `X-Ambit-User`."""
+"""Who calls: an app by its key and the person it asks for by `X-Ambit-User`, or a person by an access token."""
 
 from __future__ import annotations
 
@@ -14,23 +14,27 @@ from sqlalchemy.orm import Session
 
 from api.context import Ctx
 from api.runtime import Runtime
+from api.tokens.callers import caller_of
+from api.tokens.check import Token
 from core.db import now
 from core.errors import AccessUndecidedError, ForbiddenError, InvalidError, UnauthenticatedError
 from core.secrets import Keyring, key_digest, prefix_of
 from core.tables import ApiKey, App
+from policies.claims import Claims
 from policies.subject import Caller, Subject, may_act_for, resolve_subject
 
 USER_HEADER = "X-Ambit-User"
-RIGHTS = ("query", "ingest", "admin")
+RIGHTS = ("query", "ingest", "admin", "provision")
 PEPPER = "api-keys"
 _LONGEST_NAME = 320
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A checked API key. `sources` are those its app may see; None: all.
+    """A checked API key or access token. `sources` are those its app may see; None: all.
 
-    `person` is whom it names to administer as, checked; None: the app itself.
+    `person` is whom a key names to administer as, checked; None: the app itself. `holder` is who a token means, empty
+    for somebody unknown; None for a key. `claims` is what the token says of them.
     """
 
     tenant: int
@@ -40,11 +44,14 @@ class Credential:
     rights: frozenset[str]
     sources: frozenset[str] | None
     person: str | None = None
+    holder: str | None = None
+    claims: Claims | None = None
 
     @property
     def actor(self) -> str:
         """How the audit names it."""
-        return f"app:{self.app}" if self.person is None else f"user:{self.person}"
+        person = self.person or self.holder
+        return f"user:{person}" if person else f"app:{self.app}"
 
     def sees(self, source: str) -> bool:
         """Whether the app may know of a source."""
@@ -52,15 +59,20 @@ class Credential:
 
 
 def credential(request: Request, ctx: Ctx) -> Credential:
-    """The app whose key the request carries.
+    """The app whose key the request carries, or the person and app whose token it carries.
 
     Raises:
         UnauthenticatedError: there is no key, or it is unknown, revoked, expired, or of an inactive app: all alike.
+        TokenError: the token is not taken; the message says why.
+        ForbiddenError: the token's client is no app here.
         AccessUndecidedError: SQL did not answer.
     """
     key = _presented(request)
+    token = ctx.runtime.tokens.check(key) if _is_token(ctx.runtime, key) else None
     try:
         with ctx.runtime.db.read() as session:
+            if token is not None:
+                return _of_token(session, ctx.runtime, token)
             return _check(session, ctx.runtime.keyring, key)
     except SQLAlchemyError as error:
         raise AccessUndecidedError("the key could not be checked") from error
@@ -75,6 +87,25 @@ def _presented(request: Request) -> str:
     if len(given) != 1:
         raise _unauthenticated()
     return given.pop()
+
+
+def _is_token(runtime: Runtime, text: str) -> bool:
+    return runtime.tokens.any and prefix_of(text) is None and text.count(".") == 2
+
+
+def _of_token(session: Session, runtime: Runtime, token: Token) -> Credential:
+    """A token's credential: its person may ask, and nothing else."""
+    found = caller_of(session, token, runtime.settings.tenant)
+    return Credential(
+        tenant=found.tenant,
+        app=found.app.key,
+        app_id=found.app.id,
+        prefix="",
+        rights=frozenset({"query"}),
+        sources=None if found.app.sources is None else frozenset(found.app.sources),
+        holder=found.user or "",
+        claims=found.claims,
+    )
 
 
 def _check(session: Session, keyring: Keyring, key: str) -> Credential:
@@ -153,6 +184,18 @@ def named_user(request: Request) -> str | None:
     return name
 
 
+def named_for(request: Request, cred: Credential) -> str | None:
+    """As `named_user`; a token names its person itself.
+
+    Raises:
+        InvalidError: also where the header stands beside a token.
+    """
+    name = named_user(request)
+    if name is not None and cred.holder is not None:
+        raise _wrong_header("stands beside an access token, which names the person itself; leave it out")
+    return name
+
+
 def act_for(runtime: Runtime, cred: Credential, name: str | None) -> Caller:
     """The person an app asks for, checked in one snapshot.
 
@@ -162,22 +205,33 @@ def act_for(runtime: Runtime, cred: Credential, name: str | None) -> Caller:
         AccessUndecidedError: SQL did not answer.
     """
     need(cred, "query")
-    if name is None:
+    if cred.holder is None and name is None:
         raise _wrong_header("is missing; name the person you ask for by id or e-mail")
     try:
         with runtime.db.read() as session:
-            return person_in(session, cred, name)
+            return person_in(session, cred, name or "")
     except SQLAlchemyError as error:
         raise AccessUndecidedError("the person could not be looked up") from error
 
 
 def person_in(session: Session, cred: Credential, name: str) -> Caller:
     """As `act_for`, within a session."""
+    if cred.holder is not None:
+        return _token_person(session, cred)
     subject = _subject(session, cred, name)
     app = session.get(App, cred.app_id)
     if subject is None or app is None or not may_act_for(session, subject, app):
         raise ForbiddenError("this app may not act for the person it names; an admin can add them to its acts_for")
     return Caller(tenant=cred.tenant, user=subject.name, app=cred.app)
+
+
+def _token_person(session: Session, cred: Credential) -> Caller:
+    """The person of a token, whom the issuer vouches for: the app needs no leave to name them."""
+    caller = Caller(tenant=cred.tenant, user=cred.holder or "", app=cred.app, claims=cred.claims)
+    subject = resolve_subject(session, caller) if cred.holder else None
+    if subject is None or subject.nobody:
+        raise ForbiddenError("this token is of nobody that Ambit knows as active; an admin can add or link them")
+    return replace(caller, user=subject.name)
 
 
 def _subject(session: Session, cred: Credential, name: str) -> Subject | None:
@@ -195,7 +249,7 @@ def _wrong_header(message: str) -> InvalidError:
 
 def asker(request: Request, ctx: Ctx, cred: Querier) -> Caller:
     """The person a query is for: always named, always one the app may act for."""
-    return _from_here(request, act_for(ctx.runtime, cred, named_user(request)))
+    return _from_here(request, act_for(ctx.runtime, cred, named_for(request, cred)))
 
 
 def _from_here(request: Request, caller: Caller) -> Caller:
@@ -208,7 +262,7 @@ Asker = Annotated[Caller, Depends(asker)]
 
 def viewer(request: Request, ctx: Ctx, cred: Cred) -> Caller | None:
     """The person a resource is shown to; None: an admin, who sees what is there and no text of it."""
-    name = named_user(request)
+    name = named_for(request, cred)
     if name is None and "admin" in cred.rights:
         return None
     return _from_here(request, act_for(ctx.runtime, cred, name))

@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 from starlette.types import Scope
 
 from core.db import Database, now
-from core.tables import Document, Item, Run, Source
+from core.tables import Directory, Document, Item, Run, Source
 from ingest.dispatch import OPEN
 from ingest.runs import OPEN_RUN
+from policies.directories import expiry
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
@@ -65,6 +66,7 @@ class _Work(Collector):
             yield _gauge("ambit_documents", "Documents by state.", ["state"], _documents(session))
             stale, ratio = _freshness(session)
             yield _gauge("ambit_sources_stale", "Sources refused for the age of their access data.", [], [(stale,)])
+            yield _gauge("ambit_directories_stale", "Directories whose data is too old.", [], [(_outdated(session),)])
             yield _gauge("ambit_access_age_ratio", "Highest age of access data over its limit.", [], [(ratio,)])
 
 
@@ -101,6 +103,15 @@ def _freshness(session: Session) -> tuple[int, float]:
     at = now(session)
     ages = [(at - synced).total_seconds() / (limit or 1) if synced else math.inf for limit, synced in rows]
     return sum(one >= 1 for one in ages), max(ages, default=0.0)
+
+
+def _outdated(session: Session) -> int:
+    """How many directories have reached their limit, so that they give nothing; one never read has."""
+    limited = Directory.max_age_s.is_not(None) & (Directory.state != "deleted")
+    rows = session.execute(select(Directory.max_age_s, Directory.synced_at).where(limited)).all()
+    at = now(session)
+    ends = [expiry(limit or 0, synced) for limit, synced in rows]
+    return sum(end is None or end <= at for end in ends)
 
 
 def _oldest(session: Session) -> tuple[float]:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from api.errors import BodyTooLargeError, MalformedError, MethodNotAllowedError
+from api.scim import errors as scim
 from core.errors import AmbitError, InvalidError, NotFoundError, UnavailableError
 from core.ids import public_id
 from core.telemetry import logger
@@ -64,6 +65,9 @@ def respond(request: Request, error: Exception) -> JSONResponse:
     name = request_id(request)
     if known.status >= 500:
         log(request, known, error)
+    if request.url.path.startswith(scim.PATHS):
+        status, told = scim.body(known, _detail(known, name))
+        return JSONResponse(told, status, headers=_headers(known, error), media_type=scim.MEDIA_TYPE)
     body = problem(known, request=name)
     if request.url.path.startswith(OPENAI_PATHS):
         body["error"] = openai_error(known, request=name)

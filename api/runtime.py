@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from answer.service import AnswerService
+from api.tokens.check import Tokens
 from core.audit import Audit
 from core.db import Database
 from core.secrets import Keyring
@@ -32,6 +33,7 @@ class Runtime:
         self.db = Database(settings.sql_url)
         self.keyring = Keyring(settings.data_dir / "keys")
         self.audit = Audit(self.keyring)
+        self.tokens = Tokens(settings.oidc, settings.outbound_allowed)
         self.stack = VectorStack(settings, self.db, hosted=serving)
         self.retriever = Retriever(
             settings,
@@ -69,6 +71,7 @@ class Runtime:
 
     def close(self) -> None:
         """Releases everything."""
+        self.tokens.close()
         self.pipeline.close()
         self.stack.close()
         self.db.close()

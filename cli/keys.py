@@ -14,7 +14,7 @@ from core.errors import InvalidError
 if TYPE_CHECKING:
     from core.tables import ApiKey
 
-RIGHTS = Annotated[list[str] | None, typer.Option("--right", help="query, ingest or admin; may be repeated.")]
+RIGHTS = Annotated[list[str] | None, typer.Option("--right", help="query, ingest, provision or admin; repeatable.")]
 EXPIRES = Annotated[str | None, typer.Option("--expires-in", help="As in 90d; absent: never.", show_default=False)]
 
 

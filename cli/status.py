@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def status(context: Context) -> None:
     """Show sources, documents, chunks, the last runs, freshness of access data, and the policy epoch."""
+    from api.directory_copies import directory_views
     from cli.serving import found
     from core.db import now
     from policies.epoch import current
@@ -33,6 +34,7 @@ def status(context: Context) -> None:
         with store.db.read() as session:
             at = now(session)
             sources = [_source(session, one, at) for one in all_sources(session, store.tenant)]
+            directories = directory_views(session, store.tenant)
             epoch = current(session, store.tenant)
             points = _points(session)
         data: dict[str, Any] = {
@@ -42,6 +44,7 @@ def status(context: Context) -> None:
             "epoch": epoch,
             "index": {**points, "notice": _notice(store), "points": _index_points(store, busy=serving is not None)},
             "sources": sources,
+            "directories": directories,
         }
     context.emit(data, lambda out: _show(out, data))
 
@@ -135,6 +138,7 @@ def _show(out: Console, data: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from cli.directories import show_directories
     from cli.report import COLOURS
 
     served = f"served at {data['serving']}" if data["serving"] else "not served"
@@ -150,16 +154,19 @@ def _show(out: Console, data: dict[str, Any]) -> None:
         state = Text(last["state"], style=COLOURS.get(last["state"], "")) if last else "never"
         failed = str(last["counts"].get("failed", 0)) if last else ""
         numbers = (str(one["documents"]), str(one["chunks"]))
-        table.add_row(one["id"], one["connector"], one["state"], *numbers, state, failed, _age(one["access"]))
+        table.add_row(one["id"], one["connector"], one["state"], *numbers, state, failed, age(one["access"]))
     out.print(table)
+    if data["directories"]:
+        show_directories(out, data["directories"])
 
 
-def _age(access: dict[str, Any]) -> Any:
+def age(access: dict[str, Any]) -> Any:
+    """How old access data is against its limit; red where that is reached."""
     from rich.text import Text
 
-    age = "never read" if access["age_s"] is None else f"{_span(access['age_s'])} old"
+    old = "never read" if access["age_s"] is None else f"{_span(access['age_s'])} old"
     limit = "no limit" if access["max_age_s"] is None else f"limit {_span(access['max_age_s'])}"
-    return Text(f"{age}, {limit}", style="" if access["fresh"] else "red")
+    return Text(f"{old}, {limit}", style="" if access["fresh"] else "red")
 
 
 def _span(seconds: float) -> str:

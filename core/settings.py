@@ -15,6 +15,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from core.issuers import Issuer
+
 
 class Settings(BaseSettings):
     """All settings with their defaults; each is documented in docs/settings.md."""
@@ -98,8 +100,13 @@ class Settings(BaseSettings):
     )
     outbound_allow: str = Field(
         "",
-        description="Networks, addresses and host names, separated by commas, that connectors may reach over HTTP "
-        "although they are not public (`10.0.0.0/8, wiki.example.com`).",
+        description="Networks, addresses and host names, separated by commas, that connectors, and fetches of issuers' "
+        "keys, may reach although they are not public (`10.0.0.0/8, wiki.example.com`).",
+    )
+    oidc: tuple[Issuer, ...] = Field(
+        (),
+        description="Issuers whose access tokens are taken, as a JSON list or `[[oidc]]` tables in `ambit.toml`; "
+        "docs/identity.md lists their members.",
     )
     search_candidates: int = Field(100, ge=10, le=1000, description="Candidates each search leg contributes.")
     reranker: str | None = Field(

@@ -123,6 +123,8 @@ def _kind(annotation: Any) -> str:
     """A type as a reader of settings thinks of it."""
     if get_origin(annotation) is Literal:
         return " | ".join(str(value) for value in get_args(annotation))
+    if get_origin(annotation) is tuple:
+        return "list"
     if get_origin(annotation) in {Union, UnionType}:
         return " | ".join(_kind(part) for part in get_args(annotation) if part is not type(None))
     names = {SecretStr: "secret text", str: "text", Path: "path", int: "integer", float: "number", bool: "true | false"}

@@ -1,4 +1,6 @@
-"""What the process that works keeps an eye on beside the stages: a lost index, and a generation that is being built."""
+"""What the process that works keeps an eye on beside the stages: a lost index, a generation that is being built,
+directories.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from collections.abc import Callable
 
 from core.errors import AmbitError
 from core.telemetry import logger
+from ingest.directories.sync import sync_due
 from ingest.pipeline import Pipeline
 from ingest.rebuild import build, drop_marked
 from ingest.reconcile import counts_differ, repair
@@ -18,29 +21,38 @@ COMPARE_S = 24 * 3600.0
 
 class Keeper:
     """One thread: at start it repairs an index that holds another number of points than SQL notes; once a day it
-    compares them all; and it builds, switches and drops generations as `ambit reembed` asked for in SQL.
+    compares them all; and it builds, switches and drops generations as `ambit reembed` asked for in SQL. A second
+    one syncs the directories whose schedule has passed.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ambit-keeper", daemon=True)
+        self._directories = threading.Thread(target=self._sync, name="ambit-directories", daemon=True)
         self._compared = 0.0
 
     def start(self) -> None:
         """Begins; returns at once. The index must be open."""
         self._thread.start()
+        self._directories.start()
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """Lets the batch in hand end."""
         self._stop.set()
         self._thread.join(timeout_s)
+        self._directories.join(timeout_s)
 
     def _run(self) -> None:
         self._guarded(self._look_at_counts)
         self._compared = time.monotonic()
         while not self._stop.wait(LOOK_S):
             self._guarded(self._tend)
+
+    def _sync(self) -> None:
+        """Directories have a thread of their own: what takes long beside them must not make their data too old."""
+        while not self._stop.wait(LOOK_S):
+            self._guarded(lambda: sync_due(self._pipeline.directories))
 
     def _tend(self) -> None:
         drop_marked(self._pipeline)
@@ -55,7 +67,7 @@ class Keeper:
             repair(self._pipeline, stop=self._stop)
 
     @staticmethod
-    def _guarded(work: Callable[[], None]) -> None:
+    def _guarded(work: Callable[[], object]) -> None:
         try:
             work()
         except AmbitError as error:

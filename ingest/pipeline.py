@@ -8,6 +8,7 @@ from core.db import Database
 from core.secrets import Keyring
 from core.settings import Settings
 from embed.stack import VectorStack
+from ingest.directories.sync import Parts
 from ingest.parsing.limits import MIB, Limits
 from ingest.parsing.ocr import program
 from ingest.parsing.sandbox import ParserPool, PoolSettings
@@ -29,6 +30,7 @@ class Pipeline:
         wake: Callable[[str], None] = lambda stage: None,
     ) -> None:
         self.settings, self.db, self.stack, self.wake = settings, db, stack, wake
+        self.directories = Parts(settings, db, keyring)
         self.parsers = _parsers(settings)
         self.connectors = OpenConnectors(db, settings, keyring)
 

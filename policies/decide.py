@@ -31,7 +31,7 @@ class Verdict:
     `entry` or `rule` decided it; `losing` are entries that were outweighed. `reported` are report-only rules each of
     which, were it enforced, would alone turn this decision round.
 
-    `reason` is one of: allowed, permitted, no_entry, denied, deny_unresolved, forbidden, forbid_erred,
+    `reason` is one of: allowed, permitted, no_entry, denied, deny_unresolved, deny_uncertain, forbidden, forbid_erred,
     access_unreadable, not_current, app_source, access_stale, source_gone, nobody, unknown.
     """
 
@@ -152,7 +152,7 @@ def decide_nodes(
         return dict.fromkeys(wanted, NOBODY)
     chains = load_chains(session, wanted)
     on_chains = {node.id for chain in chains.values() for node in chain}
-    principals = subject.principals | ({subject.app.principal} if subject.app else frozenset())
+    principals = subject.denied_as | ({subject.app.principal} if subject.app else frozenset())
     at = at or now(session)
     entries = load_entries(session, subject.tenant, on_chains, principals, at)
     rulings = load_rulings(session, subject, chains, at)
@@ -196,6 +196,8 @@ def _weigh(entries: Sequence[EntryView], subject: Subject, ruling: Ruling) -> Ve
     if denies:
         first = denies[0]
         reason = "deny_unresolved" if first.unresolved else "denied"
+        if first.principal in subject.uncertain:
+            reason = "deny_uncertain"
         return Verdict(allowed=False, reason=reason, entry=first, losing=(*denies[1:], *mine))
     for forbid in ruling.counting("forbid"):
         reason = "forbidden" if forbid.outcome == "holds" else "forbid_erred"

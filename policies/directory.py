@@ -6,20 +6,21 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from core.errors import InvalidError, NotFoundError
 from core.ids import is_key
-from core.tables import App, EpochTime, Group, Membership, PolicyEpoch, Principal, Tenant, User
+from core.tables import App, EpochTime, ExternalIdentity, Group, Membership, PolicyEpoch, Principal, Tenant, User
 from policies.epoch import bump, remember
 from policies.model import EVERYONE, check_member
 from policies.principals import intern, resolve
+from policies.statements import ADMIN, merged, statement
 
 _DECISIVE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "user": ("key", "email", "active", "email_verified", "attributes"),
-        "group": ("key",),
+        "user": ("key", "email", "active", "email_verified", "attributes", "stated"),
+        "group": ("key", "origin"),
         "app": ("key", "sources", "acts_for", "models", "active"),
     }
 )
@@ -60,44 +61,84 @@ def put_user(
     active: bool = True,
     email_verified: bool = True,
     attributes: dict[str, Any] | None = None,
+    origin: str = ADMIN,
 ) -> User:
-    """Makes or changes a user. An address in use by two active users means neither of them."""
+    """Makes or changes a user as far as `origin` says; what others said of them stays.
+
+    An address in use by two active users means neither of them.
+    """
+    said = statement(email=email, active=active, email_verified=email_verified, attributes=attributes)
     user = session.scalars(select(User).where(User.tenant_id == tenant, User.key == key)).one_or_none()
-    wanted = {
-        "email": email.casefold() if email else None,
-        "active": active,
-        "email_verified": email_verified,
-        "attributes": attributes or {},
-    }
     if user is None:
-        user = User(tenant_id=tenant, key=_key("user", key), epoch_from=bump(session, tenant), **wanted)
+        stated = {origin: said}
+        user = User(
+            tenant_id=tenant,
+            key=_key("user", key),
+            epoch_from=bump(session, tenant),
+            stated=stated,
+            **merged(stated),
+        )
         session.add(user)
-        addresses = {user.email}
-    else:
-        before = {name: getattr(user, name) for name in wanted}
-        if before == wanted:
-            return user
-        remember(session, tenant, "user", user, before)
-        addresses = {user.email, email.casefold() if email else None}
-        for name, value in wanted.items():
-            setattr(user, name, value)
-    session.flush()
-    names = [f"user:{key}", *(f"user:{address}" for address in addresses if address)]
-    intern(session, tenant, names)
-    for name in names:
-        resolve(session, tenant, "user", name.removeprefix("user:"))
+        session.flush()
+        _resolve_user(session, user, {user.email})
+        return user
+    settle_user(session, user, {**_stated(user), origin: said})
     return user
 
 
-def put_group(session: Session, tenant: int, key: str) -> Group:
-    """Makes a group, or finds it."""
+def withdraw_user(session: Session, user: User, origin: str) -> None:
+    """Takes back what `origin` said of a user. One of whom nobody else speaks stays, not active, so that the id is
+    never another person's.
+    """
+    stated = {one: said for one, said in _stated(user).items() if one != origin}
+    gone = {origin: statement(email=None, active=False, email_verified=False, attributes=None)}
+    settle_user(session, user, stated or gone)
+
+
+def settle_user(session: Session, user: User, stated: dict[str, Any]) -> None:
+    """Makes the user what follows from `stated`; where nothing changes, nothing is written."""
+    wanted = {**merged(stated), "stated": stated}
+    before = {name: getattr(user, name) for name in wanted}
+    if before == wanted:
+        return
+    remember(session, user.tenant_id, "user", user, before)
+    for name, value in wanted.items():
+        setattr(user, name, value)
+    session.flush()
+    if {before["email"], before["active"], before["email_verified"]} != {
+        wanted["email"],
+        wanted["active"],
+        wanted["email_verified"],
+    }:
+        _resolve_user(session, user, {before["email"], user.email})
+
+
+def _stated(user: User) -> dict[str, Any]:
+    """What was said of a user; a row from elsewhere counts as an admin's."""
+    own = {name: getattr(user, name) for name in ("email", "email_verified", "active", "attributes")}
+    return user.stated or {ADMIN: own}
+
+
+def _resolve_user(session: Session, user: User, addresses: set[str | None]) -> None:
+    names = [f"user:{user.key}", *(f"user:{address}" for address in sorted(one for one in addresses if one))]
+    intern(session, user.tenant_id, names)
+    for name in names:
+        resolve(session, user.tenant_id, "user", name.removeprefix("user:"))
+
+
+def put_group(session: Session, tenant: int, key: str, *, origin: str = ADMIN) -> Group:
+    """Makes a group, or finds it; one that an admin states is the admin's from then on."""
     group = session.scalars(select(Group).where(Group.tenant_id == tenant, Group.key == key)).one_or_none()
     if group is None:
-        group = Group(tenant_id=tenant, key=_key("group", key), epoch_from=bump(session, tenant))
+        group = Group(tenant_id=tenant, key=_key("group", key), origin=origin, epoch_from=bump(session, tenant))
         session.add(group)
         session.flush()
         intern(session, tenant, [f"group:{key}"])
         resolve(session, tenant, "group", key)
+    elif origin == ADMIN != group.origin:
+        remember(session, tenant, "group", group, {"key": key, "origin": group.origin})
+        group.origin = ADMIN
+        session.flush()
     return group
 
 
@@ -150,6 +191,11 @@ def remove(session: Session, tenant: int, name: str) -> None:
     ).all()
     _close(session, tenant, Membership.member_id.in_(ids) | Membership.container_id.in_(ids))
     email = row.email if kind == "user" else None
+    session.execute(
+        delete(ExternalIdentity).where(
+            ExternalIdentity.tenant_id == tenant, ExternalIdentity.kind == kind, ExternalIdentity.subject_id == row.id
+        )
+    )
     session.delete(row)
     session.flush()
     for one in (key, email):
@@ -219,12 +265,46 @@ def _align(session: Session, tenant: int, origin: str, where: Any, wanted: set[t
     for pair, row in present.items():
         if pair not in wanted:
             row.epoch_to = epoch
-    for container, member in sorted(wanted - set(present)):
-        session.add(
-            Membership(tenant_id=tenant, container_id=container, member_id=member, origin=origin, epoch_from=epoch)
-        )
     session.flush()
+    _join(session, tenant, wanted - set(present), origin, epoch)
     return True
+
+
+def _join(session: Session, tenant: int, pairs: Iterable[tuple[int, int]], origin: str, epoch: int) -> None:
+    """Writes new memberships, of which there may be thousands."""
+    rows = [
+        {"tenant_id": tenant, "container_id": one, "member_id": member, "origin": origin, "epoch_from": epoch}
+        for one, member in sorted(pairs)
+    ]
+    if rows:
+        session.execute(insert(Membership), rows)
+
+
+def change_members(
+    session: Session, tenant: int, group: str, *, add: Iterable[str] = (), remove: Iterable[str] = (), origin: str
+) -> int:
+    """Puts principals into a group and takes others out, as far as `origin` says; returns how many that changed."""
+    name = f"group:{group}"
+    ids = intern(session, tenant, [name, *add, *remove])
+    container = ids[name]
+    rows = session.scalars(
+        select(Membership).where(
+            Membership.tenant_id == tenant,
+            Membership.epoch_to.is_(None),
+            Membership.origin == origin,
+            Membership.container_id == container,
+        )
+    ).all()
+    present = {row.member_id: row for row in rows}
+    joining = {ids[one] for one in add} - set(present)
+    leaving = {ids[one] for one in remove} & set(present)
+    if joining or leaving:
+        epoch = bump(session, tenant)
+        for one in leaving:
+            present[one].epoch_to = epoch
+        session.flush()
+        _join(session, tenant, {(container, one) for one in joining}, origin, epoch)
+    return len(joining) + len(leaving)
 
 
 def _close(session: Session, tenant: int, where: Any) -> bool:

@@ -26,7 +26,8 @@ from policies.subject import Subject
 class EntryTold:
     """An entry on the way up, and whether it counts in this decision.
 
-    `why` is one of: counts, above_break, not_begun, ended, other_app, unresolved, waived, app_never_allows, not_yours.
+    `why` is one of: counts, above_break, not_begun, ended, other_app, unresolved, uncertain, waived, app_never_allows,
+    not_yours.
     """
 
     id: int
@@ -107,6 +108,7 @@ class Explanation:
         chain: the document's place and everything above it, nearest first; `waiting` the same for the place that it
             will move to, which must allow too.
         labels: those of the document; of two places the higher classification.
+        notes: what is in doubt about the person: outdated directories, too many groups in a token.
     """
 
     document: int
@@ -126,6 +128,7 @@ class Explanation:
     rule: RuleTold | None = None
     rules: tuple[RuleTold, ...] = ()
     reported: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON; times in ISO 8601."""
@@ -172,6 +175,7 @@ def explain(session: Session, subject: Subject, document_id: int) -> Explanation
         rule=_decided_by(verdict, list(chains.values()), rulings),
         rules=tuple(one for chain in chains.values() for one in _rules(chain, rulings)),
         reported=tuple(rule.key for rule in verdict.reported),
+        notes=subject.notes,
     )
 
 
@@ -241,7 +245,7 @@ class _Teller:
             app=stated.app,
             not_before=stated.not_before,
             expires_at=stated.expires_at,
-            counts=why == "counts" or (why == "unresolved" and stated.effect == "deny"),
+            counts=why == "counts" or (why in ("unresolved", "uncertain") and stated.effect == "deny"),
             why=why,
         )
         if not (stated.id in self._told and self._told[stated.id].counts):

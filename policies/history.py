@@ -19,21 +19,42 @@ from sqlalchemy.orm import Session
 from core.clock import from_us
 from core.db import now
 from core.errors import InvalidError, NotFoundError
-from core.tables import AclNode, App, Base, Document, EpochTime, Group, Principal, Source, StateHistory, Tenant, User
+from core.tables import (
+    AclNode,
+    App,
+    Base,
+    Directory,
+    Document,
+    EpochTime,
+    Group,
+    Principal,
+    Source,
+    StateHistory,
+    Tenant,
+    User,
+)
 from policies.epoch import current
 from policies.model import EVERYONE
 from policies.worlds import Row, deciding_tables, empty_world, fill, table_of
 
 _KINDS: Mapping[str, type[Base]] = MappingProxyType(
-    {"user": User, "group": Group, "app": App, "node": AclNode, "source": Source, "tenant": Tenant}
+    {
+        "user": User,
+        "group": Group,
+        "app": App,
+        "node": AclNode,
+        "source": Source,
+        "tenant": Tenant,
+        "directory": Directory,
+    }
 )
 """Kinds of `StateHistory` and their tables; documents are taken one by one."""
 _COLUMNS = MappingProxyType({"parent": "parent_id", "node": "node_id", "pending": "pending_node_id"})
 """Columns that a remembered state calls otherwise."""
 _ABSENT: Mapping[str, Row] = MappingProxyType(
     {
-        "user": {"email": None, "email_verified": True, "active": False, "attributes": {}},
-        "group": {},
+        "user": {"email": None, "email_verified": True, "active": False, "attributes": {}, "stated": {}},
+        "group": {"origin": "admin"},
         "app": {"sources": [], "acts_for": [], "models": None, "active": False},
     }
 )
@@ -199,6 +220,7 @@ class _Past:
 def _columns(state: Mapping[str, Any]) -> Row:
     """A remembered state in the names and types of its columns."""
     found = {_COLUMNS.get(name, name): value for name, value in state.items()}
-    if isinstance(found.get("access_synced_at"), int):
-        found["access_synced_at"] = from_us(found["access_synced_at"])
+    for name in ("access_synced_at", "synced_at"):
+        if isinstance(found.get(name), int):
+            found[name] = from_us(found[name])
     return found

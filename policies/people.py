@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +11,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from core.tables import Membership, Policy, Principal, User
+from policies.directories import standing
 from policies.model import EVERYONE
+from policies.rules import reads_of_principal
 
 Trait = Callable[["Person"], Hashable]
-_READS = re.compile(r"\bprincipal\b(?:\s*\.\s*([A-Za-z_]\w*))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class Person:
     attributes: Mapping[str, Any]
     own: frozenset[int]
     principals: frozenset[int]
+    doubt: Hashable = None
+    """Where a directory is too old, what of the person that leaves in doubt; decisions tell these apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,8 @@ class Memberships:
         return steps
 
 
-def load_memberships(session: Session, tenant: int) -> Memberships:
-    """All open memberships of a tenant, in one statement."""
+def load_memberships(session: Session, tenant: int, stale: Collection[str] = ()) -> Memberships:
+    """All open memberships of a tenant but those of some origins, in one statement."""
     container = aliased(Principal)
     rows = session.execute(
         select(Membership.member_id, Membership.container_id)
@@ -75,6 +77,7 @@ def load_memberships(session: Session, tenant: int) -> Memberships:
             Membership.epoch_to.is_(None),
             container.tenant_id == tenant,
             container.subject_id.is_not(None),
+            *([Membership.origin.not_in(sorted(stale))] if stale else []),
         )
     )
     above: dict[int, set[int]] = {}
@@ -84,8 +87,13 @@ def load_memberships(session: Session, tenant: int) -> Memberships:
 
 
 def load_people(session: Session, tenant: int, memberships: Memberships | None = None) -> dict[int, Person]:
-    """Every active user of a tenant, by id, in three statements however many there are."""
-    held = memberships or load_memberships(session, tenant)
+    """Every active user of a tenant, by id, in a few statements however many there are.
+
+    People of whom only directories speak that are too old are not among them.
+    """
+    stale = standing(session, tenant).stale
+    everything = memberships or load_memberships(session, tenant)
+    held = load_memberships(session, tenant, stale) if stale else everything
     own: dict[int, set[int]] = {}
     names = select(Principal.subject_id, Principal.id).where(
         Principal.tenant_id == tenant, Principal.kind == "user", Principal.subject_id.is_not(None)
@@ -96,13 +104,17 @@ def load_people(session: Session, tenant: int, memberships: Memberships | None =
         session.scalars(select(Principal.id).where(Principal.tenant_id == tenant, Principal.kind == EVERYONE))
     )
     users = session.execute(
-        select(User.id, User.key, User.email, User.attributes).where(User.tenant_id == tenant, User.active)
+        select(User.id, User.key, User.email, User.attributes, User.stated).where(User.tenant_id == tenant, User.active)
     )
     shared = held.closure(everyone)
     found: dict[int, Person] = {}
-    for id_, key, email, attributes in users.all():
+    for id_, key, email, attributes, stated in users.all():
+        if stated and stale.issuperset(stated):
+            continue
         mine = frozenset(own.get(id_, ()))
-        found[id_] = Person(id_, key, email, attributes or {}, mine | everyone, held.closure(mine) | shared)
+        doubt = (everything.closure(mine), tuple(sorted(stale.intersection(stated)))) if stale else None
+        principals = held.closure(mine) | shared
+        found[id_] = Person(id_, key, email, attributes or {}, mine | everyone, principals, doubt)
     return found
 
 
@@ -113,7 +125,7 @@ def classes(
     wanted = frozenset(relevant)
     found: dict[Hashable, list[Person]] = {}
     for one in people:
-        found.setdefault((one.principals & wanted, trait(one)), []).append(one)
+        found.setdefault((one.principals & wanted, one.doubt, trait(one)), []).append(one)
     return found
 
 
@@ -126,7 +138,7 @@ def rule_trait(session: Session, tenant: int) -> Trait:
     conditions = session.scalars(
         select(Policy.condition).where(Policy.tenant_id == tenant, Policy.epoch_to.is_(None))
     ).all()
-    names = {name for one in conditions for name in _READS.findall(one)}
+    names = {name for one in conditions for name in reads_of_principal(one)}
     if not names:
         return lambda _: None
     if names & {"", "id", "email"}:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import String, bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
 from core.db import insert_new
-from core.tables import App, Group, Principal, User
+from core.tables import App, Group, Membership, Principal, User
 from policies.model import EVERYONE, check_principal
 
 
@@ -103,9 +104,63 @@ _EVERYTHING = text(
 and reading every membership of the tenant for each group."""
 
 
-def of_user(session: Session, tenant: int, user_id: int) -> frozenset[int]:
-    """Every principal an active user is: id, e-mail, `everyone`, and all groups, to any depth, cycles included."""
+_WITHOUT = text(
+    """
+    WITH RECURSIVE mine(id) AS (
+        SELECT id FROM principal WHERE tenant_id = :tenant AND kind = 'user' AND subject_id = :user
+        UNION
+        SELECT id FROM principal WHERE tenant_id = :tenant AND kind = 'everyone'
+        UNION
+        SELECT id FROM principal WHERE tenant_id = :tenant AND kind = 'group' AND subject_id IS NOT NULL
+            AND key IN :claimed
+        UNION
+        SELECT m.container_id
+        FROM mine CROSS JOIN membership AS m CROSS JOIN principal AS p
+        WHERE m.tenant_id = :tenant AND m.member_id = mine.id AND m.epoch_to IS NULL AND m.origin NOT IN :stale
+            AND p.id = m.container_id AND p.subject_id IS NOT NULL
+    )
+    SELECT id FROM mine
+    """
+).bindparams(bindparam("claimed", expanding=True, type_=String()), bindparam("stale", expanding=True, type_=String()))
+"""The same with groups that a token claims, and without the memberships of some origins."""
+
+
+def of_user(
+    session: Session, tenant: int, user_id: int, *, claimed: Sequence[str] = (), stale: Collection[str] = ()
+) -> frozenset[int]:
+    """Every principal an active user is: id, e-mail, `everyone`, and all groups, to any depth, cycles included.
+
+    Args:
+        claimed: keys of groups that a token puts the user into.
+        stale: origins whose memberships do not count.
+    """
     if session.autoflush:
         session.flush()  # a statement in text does not do that by itself
-    asked = {"tenant": tenant, "user": user_id}
-    return frozenset(session.connection().execute(_EVERYTHING, asked).scalars())
+    asked: dict[str, Any] = {"tenant": tenant, "user": user_id}
+    if not claimed and not stale:
+        return frozenset(session.connection().execute(_EVERYTHING, asked).scalars())
+    asked |= {"claimed": list(claimed), "stale": sorted(stale)}
+    return frozenset(session.connection().execute(_WITHOUT, asked).scalars())
+
+
+def upwards(session: Session, tenant: int, start: Iterable[int]) -> frozenset[int]:
+    """`start` and every group that exists above any of it, to any depth, whoever put them there."""
+    seen = set(start)
+    frontier = sorted(seen)
+    while frontier:
+        reached: set[int] = set()
+        for offset in range(0, len(frontier), 5000):
+            rows = session.scalars(
+                select(Membership.container_id)
+                .join(Principal, Principal.id == Membership.container_id)
+                .where(
+                    Membership.tenant_id == tenant,
+                    Membership.epoch_to.is_(None),
+                    Membership.member_id.in_(frontier[offset : offset + 5000]),
+                    Principal.subject_id.is_not(None),
+                )
+            )
+            reached.update(rows)
+        frontier = sorted(reached - seen)
+        seen |= reached
+    return frozenset(seen)

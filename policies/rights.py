@@ -37,6 +37,8 @@ RIGHTS: Mapping[str, str] = MappingProxyType(
         "break_glass.open": "open emergency access",
         "classification.read": "see the order of classifications",
         "classification.write": "change the order of classifications",
+        "directory.read": "see directories, and how old what they brought is",
+        "directory.sync": "try directories, sync them, and approve what a sync removes",
         "document.read": "see that documents exist, without their text",
         "document.write": "delete pushed documents",
         "entry.read": "see an admin's entries and labels",
@@ -57,7 +59,7 @@ RIGHTS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Every right with what it allows."""
-KINDS = ("app", "approval", "audit", "classification", "grant", "group", "policy", "source", "user")
+KINDS = ("app", "approval", "audit", "classification", "directory", "grant", "group", "policy", "source", "user")
 EVERYTHING = "*"
 
 

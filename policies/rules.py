@@ -6,6 +6,7 @@ tenant's list. A permit that errs permits nothing, a forbid that errs forbids.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -109,6 +110,7 @@ def open_rules(session: Session, tenant: int) -> tuple[Rule, ...]:
 class _Compiled:
     program: cel.Program | None
     reads_request: bool
+    reads_of_principal: frozenset[str] = frozenset()
 
 
 @lru_cache(maxsize=4096)
@@ -119,9 +121,17 @@ def _compiled(condition: str) -> _Compiled:
     try:
         tree = parse(condition)
         reads = any(part.kind == "name" and part.name == "request" for part in tree.walk())
-        return _Compiled(cel.compile(ranked(condition)), reads)
+        return _Compiled(cel.compile(ranked(condition)), reads, reads_of_principal(condition))
     except (RuleError, ValueError):
         return _Compiled(None, reads_request=False)
+
+
+_READS = re.compile(r"\bprincipal\b(?:\s*\.\s*([A-Za-z_]\w*))?")
+
+
+def reads_of_principal(condition: str) -> frozenset[str]:
+    """Names of what a condition reads of the principal; an empty one where it reads it otherwise than by a name."""
+    return frozenset(_READS.findall(condition))
 
 
 def ranked(condition: str) -> str:
@@ -141,6 +151,7 @@ class Asking:
 
     def __init__(self, session: Session, subject: Subject, at: datetime, ordered: Sequence[str]) -> None:
         self._variables = _variables(session, subject, at, ordered)
+        self._unknown = subject.unknown
         self._context: Any = _UNBUILT
         self._place: Signature | None = None
 
@@ -150,8 +161,9 @@ class Asking:
 
     def outcome(self, rule: Rule, place: Signature) -> Outcome:
         """What the rule says of a place."""
-        program = _compiled(rule.condition).program
-        if program is None:
+        compiled = _compiled(rule.condition)
+        program = compiled.program
+        if program is None or self._in_doubt(compiled.reads_of_principal):
             return "errs"
         try:
             value = program.execute(self._at(place))
@@ -160,6 +172,10 @@ class Asking:
         if value is True:
             return "holds"
         return "not" if value is False else "errs"
+
+    def _in_doubt(self, reads: frozenset[str]) -> bool:
+        """Whether a condition reads what nobody knows of the person."""
+        return bool(self._unknown) and ("" in reads or not self._unknown.isdisjoint(reads))
 
     def _at(self, place: Signature) -> Any:
         """The context with this place in it. Attributes that CEL cannot take make every rule err."""

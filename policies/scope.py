@@ -133,7 +133,7 @@ def readable_by(session: Session, caller: Caller, cache: ScopeCache) -> ReadScop
     """As `readable`, for names; within an epoch a caller is resolved once. The re-check resolves anew every time."""
     epoch = current(session, caller.tenant)
     subject = cache.subject(caller, epoch)
-    if subject is None:
+    if subject is None or (subject.ends_at is not None and now(session) >= subject.ends_at):
         subject = resolve_subject(session, caller)
         if not bumped(session, caller.tenant):
             cache.put_subject(caller, epoch, subject)
@@ -164,7 +164,7 @@ def _nodes(session: Session, subject: Subject, epoch: int, cache: ScopeCache | N
     at = now(session)
     places = _places(session, subject.tenant, epoch, cache)
     varying = ruled(session, subject, at, replace(places, rules=places.by_request)) if places.by_request else None
-    key = (subject.tenant, subject.user, subject.app.id if subject.app else None, varying)
+    key = (subject.tenant, subject.user, subject.claims, subject.app.id if subject.app else None, varying)
     held = cache.get(key, epoch, at) if cache else None
     if held is None:
         held = _compute(session, subject, epoch, at, places)
@@ -183,7 +183,9 @@ def _places(session: Session, tenant: int, epoch: int, cache: ScopeCache | None)
 
 
 def _compute(session: Session, subject: Subject, epoch: int, at: datetime, places: Places) -> _Cached:
-    ends_at = _next_change(session, subject.tenant, at)
+    ends_at = min(
+        (one for one in (_next_change(session, subject.tenant, at), subject.ends_at) if one is not None), default=None
+    )
     nodes = frozenset[int]()
     reported: list[tuple[int, int]] = []
     if not subject.nobody:
@@ -268,7 +270,7 @@ def _entries(subject: Subject, effect: str, origin: str, at: datetime) -> Select
     if effect == "allow":
         who: ColumnElement[bool] = Ace.principal_id.in_(sorted(mine)) & Ace.principal_id.not_in(unresolved)
     else:
-        mine |= {subject.app.principal} if subject.app else set()
+        mine |= subject.denied_as | ({subject.app.principal} if subject.app else set())
         who = or_(Ace.principal_id.in_(sorted(mine)), Ace.principal_id.in_(unresolved) & Ace.waived.is_(False))
     return select(Ace.node_id.label("id")).where(
         Ace.tenant_id == subject.tenant,

@@ -72,7 +72,7 @@ def _stated(ace: Ace, principal: Principal, app: str | None) -> StatedEntry:
 def why_not(entry: StatedEntry, subject: Subject, at: datetime) -> str:
     """`counts`, or the first thing that keeps an entry from counting for this caller.
 
-    For a deny, `unresolved` counts: it makes the place unreadable for all.
+    For a deny, `unresolved` counts: it makes the place unreadable for all; so does `uncertain`, for this caller.
     """
     if entry.not_before is not None and at < entry.not_before:
         return "not_begun"
@@ -85,6 +85,12 @@ def why_not(entry: StatedEntry, subject: Subject, at: datetime) -> str:
         return "waived" if entry.waived else "unresolved"
     if entry.principal.startswith("app:"):
         return _app_entry(entry, through)
+    return _of_caller(entry, subject)
+
+
+def _of_caller(entry: StatedEntry, subject: Subject) -> str:
+    if entry.principal_id in subject.uncertain:
+        return "uncertain"
     return "counts" if entry.principal_id in subject.principals else "not_yours"
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
+from core.db import now
 from core.tables import App, Principal, User
+from policies.claims import NO_CLAIMS, Claims
+from policies.directories import Standing, standing
+from policies.doubt import doubts
 from policies.model import EVERYONE
-from policies.principals import of_user, split
+from policies.principals import split
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,11 @@ class Subject:
         principals: ids of everything the person is; empty for nobody, who may read nothing.
         email, attributes: as the directory has them, the address only where it is verified; rules read them.
         address: the IP address that the query came from, where that is known; rules may read it.
+        uncertain: groups of which nobody knows whether the person is in them; denies count them, allows do not.
+        unknown: names of attributes, and `groups`, of which a rule cannot know what they hold; one that reads them
+            errs.
+        ends_at: when this stops being so by itself; None: not before the next epoch.
+        notes: what of the person does not count at present and why, for explanations.
     """
 
     tenant: int
@@ -42,6 +52,17 @@ class Subject:
     email: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
     address: str | None = None
+    uncertain: frozenset[int] = frozenset()
+    unknown: frozenset[str] = frozenset()
+    ends_at: datetime | None = None
+    notes: tuple[str, ...] = ()
+    claims: str = ""
+    """Digest of what a token's claims give and take; part of a cache's key."""
+
+    @property
+    def denied_as(self) -> frozenset[int]:
+        """Everything that a deny may name to stop this person."""
+        return self.principals | self.uncertain if self.uncertain else self.principals
 
     @property
     def nobody(self) -> bool:
@@ -59,6 +80,8 @@ class Caller:
     app: str | None = None
     address: str | None = None
     """The IP address of the query, where it is known."""
+    claims: Claims | None = None
+    """What the person's token says of them; None where they came without one."""
 
 
 _USER = (
@@ -84,20 +107,40 @@ _APP = (
 
 
 def resolve_subject(session: Session, caller: Caller) -> Subject:
-    """Everything the caller is in this snapshot; nobody where the person or app is unknown or inactive."""
+    """Everything the caller is in this snapshot; nobody where the person or app is unknown or inactive, where only
+    directories that are too old speak of them, or where their token has ended.
+    """
     user = _user(session, caller)
     app = _app(session, caller)
-    if user is None or (caller.app is not None and app is None):
-        return Subject(tenant=caller.tenant, user=None, name=caller.user, principals=frozenset(), app=app)
+    held = standing(session, caller.tenant)
+    claims = caller.claims or NO_CLAIMS
+    ended = claims.ends_at is not None and claims.ends_at <= now(session)
+    outdated = user is not None and bool(user.stated) and held.stale.issuperset(user.stated)
+    if user is None or ended or outdated or (caller.app is not None and app is None):
+        return Subject(
+            tenant=caller.tenant,
+            user=None,
+            name=caller.user,
+            principals=frozenset(),
+            app=app,
+            ends_at=held.ends_at,
+            notes=_why_nobody(user, held) if outdated else (),
+        )
+    doubt = doubts(session, caller.tenant, user, held, claims)
     return Subject(
         tenant=caller.tenant,
         user=user.id,
         name=user.key,
-        principals=of_user(session, caller.tenant, user.id),
+        principals=doubt.principals,
         app=app,
         email=user.email if user.email_verified else None,
-        attributes=user.attributes,
+        attributes={**claims.attributes_given, **doubt.attributes},
         address=caller.address,
+        uncertain=doubt.uncertain,
+        unknown=doubt.unknown,
+        ends_at=min((one for one in (held.ends_at, claims.ends_at) if one is not None), default=None),
+        notes=doubt.notes,
+        claims=claims.digest,
     )
 
 
@@ -106,6 +149,11 @@ def app_alone(session: Session, tenant: int, app: str) -> Subject:
     found = _app(session, Caller(tenant, "", app))
     principals = frozenset({found.principal} if found else ())
     return Subject(tenant=tenant, user=None, name=f"app:{app}", principals=principals, app=found)
+
+
+def _why_nobody(user: User | None, held: Standing) -> tuple[str, ...]:
+    origins = ", ".join(sorted(held.stale.intersection(user.stated if user else ())))
+    return (f"only {origins} speaks of this person, and its data is too old",)
 
 
 def _user(session: Session, caller: Caller) -> User | None:

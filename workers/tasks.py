@@ -14,6 +14,7 @@ from core.db import Database
 from core.secrets import Keyring
 from core.settings import Settings
 from embed.stack import VectorStack
+from ingest.directories.sync import sync_due
 from ingest.dispatch import work_waits
 from ingest.pipeline import Pipeline
 from ingest.schedule import start_due
@@ -63,6 +64,7 @@ class Worker:
             waiting = [stage for stage in STAGES if work_waits(session, stage)]
         for stage in waiting:
             pipeline.wake(stage)
+        sync_due(pipeline.directories)
 
     def close(self, **_: Any) -> None:
         """Stops this process's parsers and connections."""

@@ -10,6 +10,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from api.declare.differences import Difference, plan, wanted_body
+from api.declare.directories import delete_directory, put_directory
 from api.declare.rules import put_policy
 from api.declare.shapes import Declared
 from api.declare.sources import delete_source, put_source
@@ -18,6 +19,7 @@ from core.audit import Audit
 from core.tables import ConfigObject
 from policies import directory
 from policies.grants import put_grant, remove_grant
+from policies.identities import link
 from policies.rules_store import remove_rule
 
 
@@ -63,9 +65,10 @@ def _put_group(session: Session, tenant: int, key: str, body: Mapping[str, Any])
 
 
 def _put_user(session: Session, tenant: int, key: str, body: Mapping[str, Any]) -> None:
-    directory.put_user(
+    row = directory.put_user(
         session, tenant, key, email=body["email"], active=body["active"], attributes=dict(body["attributes"])
     )
+    link(session, row, body["identities"])
     directory.set_containers(session, tenant, f"user:{key}", body["groups"])
 
 
@@ -121,6 +124,7 @@ _PUT: Mapping[str, Callable[[Session, int, str, Mapping[str, Any]], None]] = Map
     {
         "Group": _put_group,
         "User": _put_user,
+        "Directory": put_directory,
         "Source": put_source,
         "App": _put_app,
         "Model": _put_config("Model"),
@@ -133,6 +137,7 @@ _REMOVE: Mapping[str, Callable[[Session, int, str], None]] = MappingProxyType(
     {
         "Group": _remove_principal("group"),
         "User": _remove_principal("user"),
+        "Directory": delete_directory,
         "Source": delete_source,
         "App": _remove_app,
         "Model": _remove_config("Model"),

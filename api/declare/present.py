@@ -9,27 +9,38 @@ from sqlalchemy.orm import Session, aliased
 
 from api.declare.rules import policy_bodies
 from api.declare.shapes import ADMIN_APP, KINDS
-from core.tables import App, ConfigObject, Group, Membership, Principal, Source, User
+from core.tables import App, ConfigObject, Directory, Group, Membership, Principal, Source, User
 from policies.grants import FIRST, grant_bodies
+from policies.identities import all_links
+from policies.statements import ADMIN
 
 Bodies = dict[tuple[str, str], dict[str, Any]]
 
 
 def present(session: Session, tenant: int) -> Bodies:
-    """The canonical body of every object of the tenant, by kind and id; deleted sources are left out."""
-    containers = _containers(session, tenant)
+    """The canonical body of every object of the tenant, by kind and id.
+
+    Deleted sources, and people of whom only a directory speaks, are left out.
+    """
+    containers, linked = _containers(session, tenant), all_links(session, tenant)
     found: Bodies = {}
     for group in session.scalars(select(Group).where(Group.tenant_id == tenant)):
         found["Group", group.key] = {"groups": containers.get(("group", group.key), [])}
     for user in session.scalars(select(User).where(User.tenant_id == tenant)):
+        if user.stated and ADMIN not in user.stated:
+            continue
+        said = user.stated.get(ADMIN) or {"email": user.email, "attributes": user.attributes, "active": user.active}
         found["User", user.key] = {
-            "email": user.email,
+            "email": said["email"],
             "groups": containers.get(("user", user.key), []),
-            "attributes": user.attributes,
-            "active": user.active,
+            "attributes": said["attributes"],
+            "active": said["active"],
+            "identities": linked.get(user.id, {}),
         }
     for app in session.scalars(select(App).where(App.tenant_id == tenant, App.key != ADMIN_APP)):
         found["App", app.key] = app_body(app)
+    for one in session.scalars(select(Directory).where(Directory.tenant_id == tenant, Directory.state != "deleted")):
+        found["Directory", one.key] = {"config": one.config, "schedule": one.schedule, "max_age": one.max_age_s}
     for source in session.scalars(select(Source).where(Source.tenant_id == tenant, Source.state != "deleted")):
         found["Source", source.key] = source_body(source)
     for row in session.scalars(select(ConfigObject).where(ConfigObject.tenant_id == tenant)):
@@ -64,7 +75,8 @@ def source_body(source: Source) -> dict[str, Any]:
 
 def fed_groups(session: Session, tenant: int) -> set[str]:
     """Keys of the groups whose members a source states; those are that source's, not a document's, to remove."""
-    return set(
+    made = session.scalars(select(Group.key).where(Group.tenant_id == tenant, Group.origin != ADMIN))
+    return set(made) | set(
         session.scalars(
             select(Principal.key)
             .join(Membership, Membership.container_id == Principal.id)

@@ -28,7 +28,7 @@ from gateway.config import parse_model, parse_route
 from policies.grants import FIRST, check_object, check_right
 from policies.model import check_principal, parse_access
 
-KINDS: Final = ("Group", "User", "Source", "App", "Model", "Route", "Policy", "Grant")
+KINDS: Final = ("Group", "User", "Directory", "Source", "App", "Model", "Route", "Policy", "Grant")
 """In the order they are applied: what others refer to comes first."""
 LATER: Final = ("Budget",)
 ADMIN_APP: Final = "admin"
@@ -133,6 +133,7 @@ class UserBody(_Shape):
     groups: Keys = []
     attributes: dict[str, JsonValue] = {}
     active: bool = True
+    identities: dict[str, Annotated[str, Field(min_length=1, max_length=255)]] = {}
 
 
 class GroupBody(_Shape):
@@ -160,6 +161,14 @@ class SourceBody(_Shape):
     @field_serializer("schedule")
     def _given(self, value: ScheduleBody) -> dict[str, str]:
         return value.model_dump(exclude_none=True)
+
+
+class DirectoryBody(_Shape):
+    """An LDAP server whose users and groups are copied."""
+
+    config: dict[str, JsonValue]
+    schedule: Cron | None = None
+    max_age: Annotated[int, BeforeValidator(duration_s)] | None = None
 
 
 class AppBody(_Shape):
@@ -276,10 +285,19 @@ def _policy(key: str, body: Mapping[str, Any]) -> dict[str, Any]:
     return checked
 
 
+def _directory(key: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    from ingest.directories.sync import check_shape  # only its documents need it
+
+    checked = _shape(DirectoryBody)(key, body)
+    check_shape(checked["config"])
+    return checked
+
+
 _CHECKS: Mapping[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]] = MappingProxyType(
     {
         "Group": _shape(GroupBody),
         "User": _shape(UserBody),
+        "Directory": _directory,
         "Source": _shape(SourceBody),
         "App": _shape(AppBody),
         "Model": _model,

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from answer.model import Answer, AnswerEvent
 from api.context import Ctx
-from api.identity import Querier, act_for, named_user
+from api.identity import Querier, act_for, named_for
 from api.problems import designed, log, openai_error, request_id
 from api.routes.query import begun
 from api.schemas.chat import ChatBody
@@ -30,7 +30,7 @@ async def chat_completions(body: ChatBody, request: Request, ctx: Ctx, cred: Que
     """A chat completion. The person is named by `X-Ambit-User`, else by `user`; citations stand in `ambit`."""
     body.refuse_unsupported()
     asked = body.request(top_k=TOP_K)
-    name = named_user(request)
+    name = named_for(request, cred)
     caller = await run_in_threadpool(act_for, ctx.runtime, cred, body.user if name is None else name)
     head = {"id": public_id("chatcmpl"), "created": int(utc_now().timestamp()), "model": body.model or DEFAULT_ROUTE}
     if not body.stream:

@@ -25,7 +25,7 @@ Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_leng
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=320)]
 """One line that is not empty, of the length of a name."""
 Plain = str | int | float | bool
-Right = Literal["query", "ingest", "admin"]
+Right = Literal["query", "ingest", "admin", "provision"]
 Row = TypeVar("Row")
 
 

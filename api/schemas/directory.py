@@ -11,6 +11,9 @@ from api.schemas.base import Body, Key, Line, Plain, Right, Text, Time, View
 
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$", max_length=320)]
 
+_AUTHORITY = r"^(https?://[^\s\x00-\x1f]+|(scim|ldap):[a-z0-9._-]+)$"
+Authority = Annotated[str, StringConstraints(pattern=_AUTHORITY, max_length=500)]
+
 
 class UserBody(Body):
     """A person, whole: what is absent takes its default."""
@@ -20,6 +23,9 @@ class UserBody(Body):
     active: bool = True
     attributes: dict[Line, Plain | list[Plain]] = Field(default_factory=dict, max_length=100)
     groups: list[Key] = Field(default_factory=list, description="Groups that an admin put the person in.")
+    identities: dict[Authority, Line] = Field(
+        default_factory=dict, description="The person's stable id by issuer, `scim:<app>` or `ldap:<directory>`."
+    )
 
 
 class UserView(UserBody):

@@ -5,7 +5,16 @@ from core.tables.administration import AdminGrant, Approval, BreakGlass
 from core.tables.audit import AuditEntry
 from core.tables.base import Base
 from core.tables.catalogue import DocumentBand, DocumentFinding, DocumentProfile
-from core.tables.directory import ApiKey, App, Group, Membership, Principal, User
+from core.tables.directory import (
+    ApiKey,
+    App,
+    Directory,
+    ExternalIdentity,
+    Group,
+    Membership,
+    Principal,
+    User,
+)
 from core.tables.documents import Chunk, Document, DocumentVersion, Upload, VersionChunk
 from core.tables.index import ChunkPoint, Facet, Generation, PointGarbage
 from core.tables.runs import IdempotencyKey, Item, Run
@@ -25,12 +34,14 @@ __all__ = [
     "Chunk",
     "ChunkPoint",
     "ConfigObject",
+    "Directory",
     "Document",
     "DocumentBand",
     "DocumentFinding",
     "DocumentProfile",
     "DocumentVersion",
     "EpochTime",
+    "ExternalIdentity",
     "Facet",
     "Generation",
     "Group",

@@ -47,11 +47,13 @@ class User(Base):
     email_verified: Mapped[bool] = mapped_column(default=True)
     active: Mapped[bool] = mapped_column(default=True)
     attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    stated: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """By origin (`admin`, `scim:<app>`, `ldap:<directory>`), what it says; the columns above are what follows."""
     epoch_from: Mapped[int]
 
 
 class Group(Base):
-    """A set of people and groups."""
+    """A set of people and groups. `origin` is who made it: `admin`, `scim:<app>` or `ldap:<directory>`."""
 
     __tablename__ = "group"
     __table_args__ = (UniqueConstraint("tenant_id", "key"),)
@@ -59,7 +61,72 @@ class Group(Base):
     id: Mapped[PrimaryKey]
     tenant_id: Mapped[TenantId]
     key: Mapped[str]
+    origin: Mapped[str] = mapped_column(default="admin")
     epoch_from: Mapped[int]
+
+
+class ExternalIdentity(Base):
+    """What another system calls a user or group: the stable id by which a token, SCIM or LDAP means them.
+
+    `authority` is an issuer's URL, `scim:<app>` or `ldap:<directory>`; an id is unique within it. `body` is what it
+    said, for SCIM to give back.
+    """
+
+    __tablename__ = "external_identity"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "authority", "kind", "external_id"),
+        Index(None, "tenant_id", "authority", "kind", "name"),
+        Index(None, "tenant_id", "kind", "subject_id"),
+    )
+
+    id: Mapped[PrimaryKey]
+    tenant_id: Mapped[TenantId]
+    authority: Mapped[str]
+    kind: Mapped[str]
+    """`user` or `group`."""
+    external_id: Mapped[str]
+    name: Mapped[str] = mapped_column(default="")
+    """The case-folded name it goes by there, such as SCIM's userName or an LDAP DN."""
+    subject_id: Mapped[int]
+    body: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    linked: Mapped[bool] = mapped_column(default=False)
+    """An admin linked the user to this id; that stays when the authority takes its own word back."""
+    revision: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+    modified_at: Mapped[datetime] = mapped_column(default=db_now())
+
+
+class Directory(Base):
+    """An LDAP server whose users and groups are copied, and how its last copy went."""
+
+    __tablename__ = "directory"
+    __table_args__ = (UniqueConstraint("tenant_id", "key"),)
+
+    id: Mapped[PrimaryKey]
+    tenant_id: Mapped[TenantId]
+    key: Mapped[str]
+    config: Mapped[dict[str, Any]]
+    schedule: Mapped[str | None]
+    """Five cron fields; null: by hand."""
+    max_age_s: Mapped[int | None]
+    """Age of its data at which it gives nothing any more; null: no limit."""
+    state: Mapped[str] = mapped_column(default="active")
+    """active or deleted."""
+    synced_at: Mapped[datetime | None]
+    """Start of the last sync that was read whole and applied."""
+    tried_at: Mapped[datetime | None]
+    """Start of the last sync, however it ended."""
+    outcome: Mapped[str] = mapped_column(default="never")
+    """never, succeeded, failed or held (it would remove too much)."""
+    told: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Counts of the last sync, or its error."""
+    lease_until: Mapped[datetime | None]
+    epoch_from: Mapped[int]
+
+    @property
+    def origin(self) -> str:
+        """Who its memberships and statements come from."""
+        return f"ldap:{self.key}"
 
 
 class Membership(Base):

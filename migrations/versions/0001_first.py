@@ -263,6 +263,26 @@ def upgrade() -> None:  # noqa: PLR0915
         batch_op.create_index(batch_op.f("ix_config_object_tenant_id_kind"), ["tenant_id", "kind"], unique=False)
 
     op.create_table(
+        "directory",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("config", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("schedule", sa.String(), nullable=True),
+        sa.Column("max_age_s", BIG, nullable=True),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("synced_at", sa.BigInteger(), nullable=True),
+        sa.Column("tried_at", sa.BigInteger(), nullable=True),
+        sa.Column("outcome", sa.String(), nullable=False),
+        sa.Column("told", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("lease_until", sa.BigInteger(), nullable=True),
+        sa.Column("epoch_from", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_directory_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_directory")),
+        sa.UniqueConstraint("tenant_id", "key", name=op.f("uq_directory_tenant_id_key")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
         "document",
         sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
         sa.Column("public_id", sa.String(), nullable=False),
@@ -304,6 +324,43 @@ def upgrade() -> None:  # noqa: PLR0915
         batch_op.create_index(batch_op.f("ix_epoch_time_tenant_id_at"), ["tenant_id", "at"], unique=False)
 
     op.create_table(
+        "external_identity",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("tenant_id", BIG, nullable=False),
+        sa.Column("authority", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("external_id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("subject_id", BIG, nullable=False),
+        sa.Column("body", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("linked", sa.Boolean(), nullable=False),
+        sa.Column("revision", BIG, nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("modified_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_external_identity_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_external_identity")),
+        sa.UniqueConstraint(
+            "tenant_id",
+            "authority",
+            "kind",
+            "external_id",
+            name=op.f("uq_external_identity_tenant_id_authority_kind_external_id"),
+        ),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("external_identity", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_external_identity_tenant_id_authority_kind_name"),
+            ["tenant_id", "authority", "kind", "name"],
+            unique=False,
+        )
+        batch_op.create_index(
+            batch_op.f("ix_external_identity_tenant_id_kind_subject_id"),
+            ["tenant_id", "kind", "subject_id"],
+            unique=False,
+        )
+
+    op.create_table(
         "facet",
         sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
         sa.Column("tenant_id", BIG, nullable=False),
@@ -319,6 +376,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
         sa.Column("tenant_id", BIG, nullable=False),
         sa.Column("key", sa.String(), nullable=False),
+        sa.Column("origin", sa.String(), nullable=False),
         sa.Column("epoch_from", BIG, nullable=False),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_group_tenant_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_group")),
@@ -597,6 +655,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("email_verified", sa.Boolean(), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("attributes", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("stated", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("epoch_from", BIG, nullable=False),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_user_tenant_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_user")),
@@ -843,6 +902,11 @@ def downgrade() -> None:  # noqa: PLR0915
     op.drop_table("idempotency_key")
     op.drop_table("group")
     op.drop_table("facet")
+    with op.batch_alter_table("external_identity", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_external_identity_tenant_id_kind_subject_id"))
+        batch_op.drop_index(batch_op.f("ix_external_identity_tenant_id_authority_kind_name"))
+
+    op.drop_table("external_identity")
     with op.batch_alter_table("epoch_time", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_epoch_time_tenant_id_at"))
 
@@ -852,6 +916,7 @@ def downgrade() -> None:  # noqa: PLR0915
         batch_op.drop_index(batch_op.f("ix_document_node_id"))
 
     op.drop_table("document")
+    op.drop_table("directory")
     with op.batch_alter_table("config_object", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_config_object_tenant_id_kind"))
 

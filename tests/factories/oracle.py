@@ -18,48 +18,56 @@ def allowed(world: World, user: str, app: str | None, document: str, at: int = 0
     doc = world.documents[document]
     if document in world.foreign or doc.state != "live":
         return False
-    person = _person(world, user)
+    person = _person(world, user, at)
     if person is None or not _app_works(world, app):
         return False
     source = world.nodes[doc.node].source
     if not _app_sees(world, app, source) or not _fresh(world, source, at):
         return False
-    return all(place_allows(world, person, app, node, at) for node in (doc.node, doc.pending) if node is not None)
+    return all(place_allows(world, person, app, node, at=at) for node in (doc.node, doc.pending) if node is not None)
 
 
 def place_allows(world: World, person: str, app: str | None, node: str, at: int) -> bool:
     """Whether the entries and the state of the places let an active person read at `node`."""
     if any(world.nodes[place].closed for place in _upwards(world, node)):
         return False
-    names = names_of(world, person)
+    names = names_of(world, person, at)
+    maybe = maybe_names_of(world, person, at)
     entries = [entry for entry in _chain(world, node) if _in_force(entry, app, at)]
     for entry in entries:
-        if entry.effect == "deny" and _deny_hits(world, entry, names, app):
+        if entry.effect == "deny" and _deny_hits(world, entry, maybe, app):
             return False
-    if _a_rule(world, "forbid", person, app, node):
+    if _a_rule(world, "forbid", person, app, node, at=at):
         return False
     allowing = any(entry.effect == "allow" and _gives(world, entry, names) for entry in entries)
-    if not allowing and not _a_rule(world, "permit", person, app, node):
+    if not allowing and not _a_rule(world, "permit", person, app, node, at=at):
         return False
     above = _parent_that_must_allow(world, node)
     return above is None or place_allows(world, person, app, above, at)
 
 
-def _a_rule(world: World, effect: str, person: str, app: str | None, node: str) -> bool:
+def _a_rule(world: World, effect: str, person: str, app: str | None, node: str, *, at: int) -> bool:
     """Whether an enforced rule of this effect applies: it is true or, a forbid, errs."""
     counting: dict[str, set[bool | str]] = {"permit": {True}, "forbid": {True, "errs"}}
     return any(
-        rule.enforced and rule.effect == effect and rule_says(world, rule.when, person, app, node) in counting[effect]
+        rule.enforced
+        and rule.effect == effect
+        and rule_says(world, rule.when, person, app, node, at=at) in counting[effect]
         for rule in world.rules
     )
 
 
-def rule_says(world: World, when: str, person: str, app: str | None, node: str) -> bool | str:
-    """True, False or `errs`: what a condition comes to for a person at a place, by its effective labels."""
+def rule_says(world: World, when: str, person: str, app: str | None, node: str, *, at: int = 0) -> bool | str:
+    """True, False or `errs`: what a condition comes to for a person at a place, by its effective labels.
+
+    While a directory is too old, nobody's groups are known, so a condition that speaks of them errs.
+    """
+    if stale(world, at) and "principal.groups" in when:
+        return "errs"
     user = world.users[person]
     principal = {name: value for name, value in user.attributes.items() if value is not None}
     principal = {"clearance": "internal", **principal, "id": person}
-    principal["groups"] = sorted(n.partition(":")[2] for n in names_of(world, person) if n.startswith("group:"))
+    principal["groups"] = sorted(n.partition(":")[2] for n in names_of(world, person, at) if n.startswith("group:"))
     principal.pop("email", None)
     if user.email and user.verified:
         principal["email"] = user.email.lower()
@@ -102,18 +110,43 @@ def _level(world: World, classification: str) -> int:
     return listed.index(classification) if classification in listed else len(listed)
 
 
-def names_of(world: World, person: str) -> set[str]:
-    """Every principal an active person is: id, e-mail, everyone, and all groups to any depth."""
+def stale(world: World, at: int) -> set[str]:
+    """Directories at or past their limit; one with a limit that was never synced is."""
+    return {
+        key
+        for key, one in world.directories.items()
+        if one.max_age is not None and (one.synced is None or one.synced + at >= one.max_age)
+    }
+
+
+def maybe_names_of(world: World, person: str, at: int) -> set[str]:
+    """Every principal the person may be: what a directory that is too old last said, and whatever it may say now."""
+    old = stale(world, at)
+    names = names_of(world, person, at, forget=False)
+    names |= {f"group:{group}" for group, stated in world.fed.items() if group in world.groups and old & set(stated)}
+    return _closed(world, names, set())
+
+
+def names_of(world: World, person: str, at: int = 0, *, forget: bool = True) -> set[str]:
+    """Every principal an active person is: id, e-mail, everyone, and all groups to any depth.
+
+    Without `forget` also through directories that are too old.
+    """
     names = {f"user:{person}", "everyone"}
     address = world.users[person].email
     if address and email_owner(world, address) == person:
         names.add(f"user:{address.lower()}")
+    return _closed(world, names, stale(world, at) if forget else set())
+
+
+def _closed(world: World, names: set[str], old: set[str]) -> set[str]:
+    """The names and every group above any of them, to any depth, without what some directories say."""
     while True:
         more = {
             f"group:{group}"
             for group in world.groups
             for name in names
-            if _directly_holds(world, group, name) and f"group:{group}" not in names
+            if _directly_holds(world, group, name, old) and f"group:{group}" not in names
         }
         if not more:
             return names
@@ -140,9 +173,11 @@ def resolved(world: World, principal: str) -> bool:
     return key in {"group": world.groups, "app": world.apps}[kind]
 
 
-def _person(world: World, user: str) -> str | None:
+def _person(world: World, user: str, at: int) -> str | None:
     key = email_owner(world, user) if "@" in user else user
-    return key if key is not None and key in world.users and world.users[key].active else None
+    if key is None or key not in world.users or world.users[key].by in stale(world, at):
+        return None
+    return key if world.users[key].active else None
 
 
 def _app_works(world: World, app: str | None) -> bool:
@@ -217,8 +252,10 @@ def _same_name(principal: str) -> str:
     return principal.lower() if "@" in principal else principal
 
 
-def _directly_holds(world: World, group: str, name: str) -> bool:
+def _directly_holds(world: World, group: str, name: str, old: set[str]) -> bool:
     kind, _, key = name.partition(":")
+    if any(name in members for fed, members in world.fed.get(group, {}).items() if fed not in old):
+        return True
     if name in {_same_name(member) for member in world.members.get(group, ())}:
         return True
     if kind == "user":

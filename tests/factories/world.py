@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from core.db import now
 from core.ids import public_id
-from core.tables import Ace, AclNode, Document, Source, Tenant
+from core.tables import Ace, AclNode, Directory, Document, Source, Tenant
 from policies import directory, labels, nodes
 from policies.epoch import bump
 from policies.model import AccessSpec, Entry
@@ -39,13 +39,22 @@ class WEntry:
 
 @dataclass(frozen=True)
 class WUser:
-    """A person; `groups` are keys."""
+    """A person; `groups` are keys. `by`: the directory that alone speaks of them; None: an admin does."""
 
     groups: tuple[str, ...] = ()
     email: str | None = None
     verified: bool = True
     active: bool = True
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    by: str | None = None
+
+
+@dataclass(frozen=True)
+class WDirectory:
+    """A directory; `synced` is how many seconds ago its last sync began, None: never."""
+
+    max_age: int | None = None
+    synced: int | None = 0
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,8 @@ class WDoc:
 
 @dataclass(frozen=True)
 class World:
-    """Everything that decides. `groups` maps a known group to the groups that hold it; `members` adds principals.
+    """Everything that decides. `groups` maps a known group to the groups that hold it; `members` adds principals,
+    and `fed` the members that each directory states of a group.
 
     `address` is where every question comes from.
 
@@ -113,6 +123,8 @@ class World:
     apps: Mapping[str, WApp] = field(default_factory=dict)
     sources: Mapping[str, WSource] = field(default_factory=lambda: {"s": WSource()})
     members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    directories: Mapping[str, WDirectory] = field(default_factory=dict)
+    fed: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     foreign: tuple[str, ...] = ()
     rules: tuple[WRule, ...] = ()
     classifications: tuple[str, ...] = ("public", "internal", "confidential", "restricted")
@@ -130,6 +142,8 @@ def parse(body: Mapping[str, Any]) -> World:
         users={key: _user(one or {}) for key, one in body.get("users", {}).items()},
         groups={key: tuple(one or ()) for key, one in body.get("groups", {}).items()},
         members={key: tuple(one) for key, one in body.get("members", {}).items()},
+        directories={key: WDirectory(**(one or {})) for key, one in body.get("directories", {}).items()},
+        fed={group: {key: tuple(one) for key, one in stated.items()} for group, stated in body.get("fed", {}).items()},
         apps={key: _app(one or {}) for key, one in body.get("apps", {}).items()},
         sources=sources,
         nodes=nodes,
@@ -257,6 +271,12 @@ def _to_entry(one: WEntry, at: datetime) -> Entry:
 
 
 def _write_directory(session: Session, tenant: int, world: World) -> None:
+    for key, one in world.directories.items():
+        synced = None if one.synced is None else now(session) - timedelta(seconds=one.synced)
+        epoch = bump(session, tenant)
+        session.add(
+            Directory(tenant_id=tenant, key=key, config={}, max_age_s=one.max_age, synced_at=synced, epoch_from=epoch)
+        )
     for key, user in world.users.items():
         directory.put_user(
             session,
@@ -266,6 +286,7 @@ def _write_directory(session: Session, tenant: int, world: World) -> None:
             active=user.active,
             email_verified=user.verified,
             attributes=dict(user.attributes),
+            origin="admin" if user.by is None else f"ldap:{user.by}",
         )
         directory.set_containers(session, tenant, f"user:{key}", user.groups)
     for key, containers in world.groups.items():
@@ -273,6 +294,9 @@ def _write_directory(session: Session, tenant: int, world: World) -> None:
         directory.set_containers(session, tenant, f"group:{key}", containers)
     for group, members in world.members.items():
         directory.set_members(session, tenant, group, members, origin="source")
+    for group, stated in world.fed.items():
+        for key, members in stated.items():
+            directory.set_members(session, tenant, group, members, origin=f"ldap:{key}")
     for key, app in world.apps.items():
         sources = None if app.sources is None else list(app.sources)
         directory.put_app(session, tenant, key, sources=sources, active=app.active)

@@ -1,0 +1,185 @@
+"""A person's access token through the whole API: their rights and the app's, by stable id, for as long as it lasts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from api.tokens.check import Tokens
+from core.db import now
+from core.tables import User
+from policies import directory
+from policies.identities import link
+from policies.subject import Caller, resolve_subject
+from tests.factories.issuer import Idp, idp
+from tests.integration.conftest import Installation
+
+Ask = Callable[..., httpx.Response]
+
+
+@pytest.fixture
+def issuer() -> Iterator[Idp]:
+    with idp() as made:
+        yield made
+
+
+@pytest.fixture
+def ask(ambit: Installation, issuer: Idp) -> Iterator[Ask]:
+    """Searches with a token; `ana` is `s-ana` at the issuer."""
+    _trust(ambit, issuer)
+    with ambit.runtime.db.write() as session:
+        user = session.query(User).filter_by(key="ana").one()
+        assert link(session, user, {issuer.site.url: "s-ana"})
+    ambit.push("a", "The canteen opens at noon.", title="Canteen")
+
+    def asked(token: str, **headers: str) -> httpx.Response:
+        return ambit.call("POST", "/v1/retrieve", token, json={"query": "canteen"}, headers=headers)
+
+    yield asked
+    ambit.runtime.tokens.close()
+
+
+def _trust(ambit: Installation, issuer: Idp, **more: Any) -> None:
+    ambit.runtime.tokens.close()
+    ambit.runtime.tokens = Tokens([issuer.settings(**more)], ["127.0.0.1"])
+
+
+def _titles(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [one["title"] for one in answer.json()["results"]]
+
+
+def test_a_token_reads_what_its_person_and_its_app_may(ambit: Installation, issuer: Idp, ask: Ask) -> None:
+    assert _titles(ask(issuer.token())) == ["Canteen"]
+    with ambit.runtime.db.write() as session:
+        directory.put_app(session, ambit.tenant, "chat", sources=["other"], acts_for=["everyone"])
+    assert _titles(ask(issuer.token())) == []
+    with ambit.runtime.db.write() as session:
+        directory.put_app(session, ambit.tenant, "chat", active=False)
+    assert ask(issuer.token()).status_code == 403
+
+
+def test_a_token_needs_no_leave_of_the_app_and_names_nobody_else(ambit: Installation, issuer: Idp, ask: Ask) -> None:
+    with ambit.runtime.db.write() as session:
+        directory.put_app(session, ambit.tenant, "chat", acts_for=[])
+    assert _titles(ask(issuer.token())) == ["Canteen"]
+    refused = ask(issuer.token(), **{"X-Ambit-User": "bob"})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "X-Ambit-User")
+    for method, path in (("GET", "/v1/users"), ("PUT", "/v1/users/x"), ("POST", "/v1/keys"), ("GET", "/v1/runs")):
+        assert ambit.call(method, path, issuer.token(), json={}).status_code in (403, 422)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"exp": 1}, 401, "token_invalid"),
+        ({"aud": "api://another"}, 401, "token_invalid"),
+        ({"iss": "https://evil.example"}, 401, "token_invalid"),
+        ({"azp": "another-client"}, 403, "forbidden"),
+        ({"azp": None}, 403, "forbidden"),
+        ({"sub": "s-nobody"}, 403, "forbidden"),
+        ({"sub": "ana"}, 403, "forbidden"),
+        ({"sub": "s-nobody", "email": "ana@example.com", "preferred_username": "ana"}, 403, "forbidden"),
+    ],
+)
+def test_what_does_not_hold_opens_nothing(
+    issuer: Idp, ask: Ask, change: dict[str, Any], status: int, code: str
+) -> None:
+    answer = ask(issuer.token(**change))
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert "Canteen" not in answer.text
+    assert issuer.token(**change).split(".")[1] not in answer.text
+
+
+def test_a_deactivated_person_has_no_rights_at_the_next_query(ambit: Installation, issuer: Idp, ask: Ask) -> None:
+    token = issuer.token()
+    assert _titles(ask(token)) == ["Canteen"]
+    with ambit.runtime.db.write() as session:
+        directory.put_user(session, ambit.tenant, "ana", email="ana@example.com", active=False)
+    assert ask(token).status_code == 403
+
+
+def test_groups_of_a_token_give_rights_for_as_long_as_it_lasts(ambit: Installation, issuer: Idp, ask: Ask) -> None:
+    _trust(ambit, issuer, groups_claim="groups", leeway_s=0)
+    with ambit.runtime.db.write() as session:
+        directory.set_containers(session, ambit.tenant, "user:ana", [])
+    assert _titles(ask(issuer.token())) == []
+    assert _titles(ask(issuer.token(groups=["engineering", "unknown"]))) == ["Canteen"]
+    assert _titles(ask(issuer.token())) == [], "what one token gave, another does not have"
+    short = issuer.token(groups=["staff"], exp=int(time.time()) + 2)
+    assert _titles(ask(short)) == ["Canteen"]
+    time.sleep(2.1)
+    assert ask(short).status_code == 401
+    with ambit.runtime.db.read() as session:
+        claims = ambit.runtime.tokens.check(issuer.token(groups=["staff"]))
+        assert claims.ends_at > now(session)
+
+
+def test_a_deny_through_a_claimed_group_holds(ambit: Installation, issuer: Idp, ask: Ask) -> None:
+    _trust(ambit, issuer, groups_claim="groups")
+    with ambit.runtime.db.write() as session:
+        directory.put_group(session, ambit.tenant, "temps")
+    ambit.admin("PATCH", "/v1/sources/notes", json={"access": {"allow": ["group:staff"], "deny": ["group:temps"]}})
+    assert _titles(ask(issuer.token(groups=["staff"]))) == ["Canteen"]
+    assert _titles(ask(issuer.token(groups=["staff", "temps"]))) == []
+
+
+@pytest.mark.parametrize(
+    "many", [{"groups": [f"g{n}" for n in range(300)]}, {"_claim_names": {"groups": "src1"}}, {"hasgroups": True}]
+)
+def test_too_many_groups_fall_back_to_what_is_stored_and_lose_no_deny(
+    ambit: Installation, issuer: Idp, ask: Ask, many: dict[str, Any]
+) -> None:
+    _trust(ambit, issuer, groups_claim="groups")
+    with ambit.runtime.db.write() as session:
+        directory.put_group(session, ambit.tenant, "temps")
+    assert _titles(ask(issuer.token(**many))) == ["Canteen"], "engineering is stored"
+    ambit.admin("PATCH", "/v1/sources/notes", json={"access": {"allow": ["group:staff"], "deny": ["group:temps"]}})
+    assert _titles(ask(issuer.token())) == ["Canteen"]
+    assert _titles(ask(issuer.token(**many))) == [], "nobody knows whether temps was among them"
+    _trust(ambit, issuer, groups_claim="groups", groups={"guid-1": "staff"})
+    assert _titles(ask(issuer.token(**many))) == ["Canteen"], "this issuer cannot name temps"
+    with ambit.runtime.db.write() as session:
+        directory.set_containers(session, ambit.tenant, "user:ana", [])
+    assert _titles(ask(issuer.token(**many))) == [], "what is not stored is not given"
+
+
+def test_rules_that_read_groups_err_where_they_are_not_known(ambit: Installation, issuer: Idp, ask: Ask) -> None:
+    _trust(ambit, issuer, groups_claim="groups", attributes={"dept": "department"})
+    from policies.rules_store import put_rule
+
+    with ambit.runtime.db.write() as session:
+        when = "!('temps' in principal.groups) && principal.department == 'law'"
+        put_rule(session, ambit.tenant, "r", effect="permit", condition=when)
+        directory.set_containers(session, ambit.tenant, "user:ana", [])
+    assert _titles(ask(issuer.token(dept="law"))) == ["Canteen"]
+    assert _titles(ask(issuer.token(dept="art"))) == []
+    assert _titles(ask(issuer.token(dept="law", hasgroups=True))) == []
+
+
+def test_stored_attributes_win_over_claimed_ones(ambit: Installation, issuer: Idp, ask: Ask) -> None:
+    _trust(ambit, issuer, attributes={"level": "clearance"})
+    with ambit.runtime.db.write() as session:
+        directory.put_user(session, ambit.tenant, "ana", attributes={"clearance": "public"})
+    token = ambit.runtime.tokens.check(issuer.token(level="restricted"))
+    from api.tokens.callers import caller_of
+
+    with ambit.runtime.db.read() as session:
+        found = caller_of(session, token, "default")
+        subject = resolve_subject(session, Caller(ambit.tenant, found.user or "", found.app.key, claims=found.claims))
+    assert subject.attributes == {"clearance": "public"}
+    assert ask(issuer.token(level="restricted")).status_code == 200
+
+
+def test_an_issuer_that_is_away_is_told_as_such(ambit: Installation, issuer: Idp, ask: Ask) -> None:
+    from tests.factories.http_site import Reply
+    from tests.factories.issuer import JWKS
+
+    issuer.site.routes[JWKS] = Reply(500)
+    answer = ask(issuer.token())
+    assert (answer.status_code, answer.json()["code"]) == (503, "issuer_unavailable")
+    assert issuer.site.url not in answer.text
