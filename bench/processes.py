@@ -62,10 +62,11 @@ class _Watch:
 
     def _look(self) -> None:
         while not self._over.wait(0.5):
-            self.peak_mb = max(self.peak_mb, _tree_mb(self._pid))
+            self.peak_mb = max(self.peak_mb, tree_mb(self._pid))
 
 
-def _tree_mb(pid: int) -> float:
+def tree_mb(pid: int) -> float:
+    """MiB (proportional set size) of a process and all below it; 0: it is gone."""
     total = 0
     try:
         tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]

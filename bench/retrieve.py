@@ -36,7 +36,7 @@ _START_S = 180.0
 def run(chunks: int = CHUNKS, requests: int = REQUESTS, seconds: float = SECONDS) -> dict[str, Any]:
     """Milliseconds beyond encoding and index search for one client, and requests a second of sixteen."""
     with tempfile.TemporaryDirectory(prefix="ambit-bench-") as folder:
-        key = _prepare(Path(folder), chunks)
+        key = prepared(Path(folder), chunks)
         headers = {"Authorization": f"Bearer {key}", "X-Ambit-User": "staff"}
         with _Served("ambit_retrieve", "serve", folder) as ours:
             walls = ours.one_client(requests, headers)
@@ -65,7 +65,7 @@ def run(chunks: int = CHUNKS, requests: int = REQUESTS, seconds: float = SECONDS
     }
 
 
-def _prepare(folder: Path, chunks: int) -> str:
+def prepared(folder: Path, chunks: int) -> str:
     """Fills an installation; returns the key of an app that acts for everyone."""
     runtime = Runtime(Settings(data_dir=folder, log_level="error"))
     try:
@@ -82,7 +82,7 @@ class _Served:
     """A side that serves on a free port until it is stopped."""
 
     def __init__(self, module: str, *arguments: str) -> None:
-        self._port = _free_port()
+        self._port = free_port()
         command = [sys.executable, "-m", f"bench.sides.{module}", *arguments, str(self._port)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -159,7 +159,7 @@ def _timed(client: http.client.HTTPConnection, text: str, headers: Mapping[str, 
     return took
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]

@@ -1,4 +1,4 @@
-"""From a fresh clone to answers: set-up, the demo the first time and again, and its memory with its children."""
+"""From a fresh clone to answers: set-up, the demo the first time and again; and the server from cold, and idle."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench import cold_start
 from bench.processes import timed
 
 ROOT = Path(__file__).parents[1]
@@ -28,4 +29,5 @@ def run() -> dict[str, Any]:
         "demo_first_s": round(both, 1),
         "demo_again_s": round(again.seconds, 1),
         "demo_peak_mb": round(max(first.peak_mb, again.peak_mb)),
+        **cold_start.measured(),
     }

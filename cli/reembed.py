@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -26,6 +27,13 @@ RATE = Annotated[
     float | None,
     typer.Option("--rate", min=0.0, help="Most chunks a second; else the setting reembed_rate.", show_default=False),
 ]
+EVALUATE = Annotated[
+    Path | None,
+    typer.Option(
+        "--evaluate", help="Data set to measure both encoders on first; else reembed_evaluation.", show_default=False
+    ),
+]
+FORCE = Annotated[bool, typer.Option("--force", help="Go on although the new encoder finds worse.")]
 BACK = Annotated[bool, typer.Option("--switch-back", help="Catch the former index up and make it live again.")]
 DROP = Annotated[bool, typer.Option("--drop", help="Remove every index that is not live; stops one being built.")]
 
@@ -41,6 +49,8 @@ def reembed(
     encoder: ENCODER = None,
     backend: BACKEND = None,
     rate: RATE = None,
+    evaluate: EVALUATE = None,
+    force: FORCE = False,
     switch_back: BACK = False,
     drop: DROP = False,
 ) -> None:
@@ -58,12 +68,13 @@ def reembed(
         if drop:
             _drop(context, store, here=here)
             return
+        measured = _measured(context, store, encoder, evaluate, force=force) if encoder is not None else None
         number = _begin(store, encoder)
         if here:
             _build(context, store, rate)
         else:
             _follow(context, store, number)
-        _report(context, store, number)
+        _report(context, store, number, measured)
 
 
 def _works_here(context: Context) -> bool:
@@ -72,6 +83,30 @@ def _works_here(context: Context) -> bool:
 
     serving = found(context.settings.data_dir)
     return serving is None or not serving.works
+
+
+def _measured(context: Context, store: Store, encoder: str, path: Path | None, *, force: bool) -> dict[str, Any] | None:
+    """How the new encoder does beside the one in use; None: there is nothing to measure on, or it was begun before.
+
+    Raises:
+        EncoderWorseError: worse than is allowed, and nobody forced it.
+    """
+    from cli.reembed_compare import compared, data
+    from embed.encoders.spec import canonical
+    from embed.generations import standing_generation
+    from ingest.rebuild import building
+
+    path = path or context.settings.reembed_evaluation
+    live = standing_generation(store.db)
+    if live is None or building(store.db) is not None or canonical(encoder) == canonical(live.model):
+        return None
+    if path is None:
+        context.note("the encoders are not compared: name a labelled data set with --evaluate, or reembed_evaluation")
+        return None
+    found = compared(context, live.model, canonical(encoder), path)
+    if not force:
+        found.check(context.settings.reembed_margin)
+    return data(found)
 
 
 def _begin(store: Store, encoder: str | None) -> int:
@@ -111,7 +146,7 @@ def _drop(context: Context, store: Store, *, here: bool) -> None:
     context.emit({"dropped": dropped}, lambda out: out.print(told, markup=False))
 
 
-def _report(context: Context, store: Store, number: int) -> None:
+def _report(context: Context, store: Store, number: int, measured: dict[str, Any] | None) -> None:
     """How it ended.
 
     Raises:
@@ -123,6 +158,8 @@ def _report(context: Context, store: Store, number: int) -> None:
         raise NotFoundError(f"generation {number} did not go live; it was given up, or another one went live since")
     at = progress(store.db, number)
     data: dict[str, Any] = {"generation": number, "encoder": at.encoder, "chunks": at.total, "live": True}
+    if measured is not None:
+        data["evaluation"] = measured
     told = f"{at.total} chunks, live now with {at.encoder}; the former index is kept until `ambit reembed --drop`"
     context.emit(data, lambda out: out.print(told, markup=False))
 

@@ -35,6 +35,18 @@ class Settings(BaseSettings):
     index_api_key: SecretStr | None = Field(None, description="API key of the Qdrant server.")
     index_replicas: int = Field(1, ge=1, description="Replicas of each shard of a collection on a Qdrant server.")
     index_shards: int = Field(1, ge=1, description="Shards of a collection on a Qdrant server.")
+    index_write_acknowledged: int = Field(
+        0, ge=0, description="Replicas that must have a write before it counts as done; 0: a majority of them."
+    )
+    index_read_consistency: Literal["one", "majority", "quorum", "all"] = Field(
+        "majority", description="Replicas on a Qdrant server that must agree on what is read."
+    )
+    index_on_disk: bool = Field(
+        False, description="Whether a new collection on a Qdrant server is read from disk instead of held in memory."
+    )
+    index_quantisation: Literal["none", "scalar", "binary"] = Field(
+        "none", description="Smaller vectors in memory for a first look, on a Qdrant server; the full ones decide."
+    )
     broker_url: SecretStr | None = Field(
         None,
         description="Celery broker (`amqp://…` or `redis://…`); absent: threads of this process do the work.",
@@ -64,6 +76,12 @@ class Settings(BaseSettings):
     encoder_threads: int = Field(0, ge=0, description="Threads of the encoder; 0: one for each core.")
     reembed_rate: float = Field(
         0.0, ge=0, description="Most chunks a second that a change of encoder may encode; 0: no limit."
+    )
+    reembed_evaluation: Path | None = Field(
+        None, description="Labelled data set (BEIR layout) that a change of encoder is measured on before it begins."
+    )
+    reembed_margin: float = Field(
+        0.01, ge=0, le=1, description="How much lower nDCG@10 may be with the new encoder before it is refused."
     )
     chunk_tokens: int = Field(
         200, ge=32, le=8192, description="Most tokens of a chunk, counted by the encoder's tokenizer."

@@ -7,6 +7,7 @@ from embed.index.base import VectorIndex
 from embed.index.edge import EdgeIndex
 from embed.index.hosted import HostedIndex
 from embed.index.server import ServerIndex
+from embed.index.server_options import ServerOptions
 
 
 def make_index(settings: Settings, *, hosted: bool = False) -> VectorIndex:
@@ -20,6 +21,5 @@ def make_index(settings: Settings, *, hosted: bool = False) -> VectorIndex:
     return ServerIndex(
         settings.index_url,
         None if key is None else key.get_secret_value(),
-        replicas=settings.index_replicas,
-        shards=settings.index_shards,
+        options=ServerOptions.of(settings),
     )

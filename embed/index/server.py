@@ -13,7 +13,6 @@ from embed.index.filters import Restriction, restrict, tenant_clause
 from embed.index.points import (
     DENSE,
     INTEGER_KEYS,
-    SPARSE,
     batches,
     check_acl,
     check_ids,
@@ -22,6 +21,7 @@ from embed.index.points import (
     check_spec,
     payload_from_json,
 )
+from embed.index.server_options import TENANT_KEY, ServerOptions
 from embed.index.server_query import server_filter, server_point, server_query, to_hits
 from policies.scope import ReadScope
 
@@ -33,7 +33,6 @@ PAGE = 1000
 EXACT_UP_TO = 50_000
 """Visible points up to which a search is exact: a filtered graph loses neighbours that few points lead to."""
 
-FULL_SCAN_KB = 60_000
 TIMEOUT_S = 30
 OLDEST = (1, 19)
 
@@ -43,6 +42,7 @@ class ServerIndex:
 
     Args:
         url: of the server's HTTP port; gRPC is used on its port 6334.
+        options: how a collection is kept that is not there yet, and how many replicas a read asks.
         client: used instead of a connection to `url`.
     """
 
@@ -51,14 +51,12 @@ class ServerIndex:
         url: str,
         api_key: str | None = None,
         *,
-        replicas: int = 1,
-        shards: int = 1,
+        options: ServerOptions | None = None,
         client: QdrantClient | None = None,
     ) -> None:
         self._url = url
         self._api_key = api_key
-        self._replicas = replicas
-        self._shards = shards
+        self._options = options or ServerOptions()
         self._client = client
         self._lock = threading.Lock()
         self._dimensions: dict[str, int] = {}
@@ -69,8 +67,8 @@ class ServerIndex:
         with self._calls() as client:
             if not client.collection_exists(name):
                 self._create(client, spec)
-            for key in INTEGER_KEYS:
-                client.create_payload_index(name, key, field_schema=_key_params(key), wait=True)
+            for key in (TENANT_KEY, *INTEGER_KEYS):
+                client.create_payload_index(name, key, field_schema=self._options.payload_index(key), wait=True)
         check_spec(spec, self._dimension(name))
 
     def drop(self, collection: str) -> None:
@@ -109,10 +107,10 @@ class ServerIndex:
             return []
         with self._calls() as client:
             exact = request.dense is None or self._few(client, collection, restriction)
-            query = server_query(request, restriction, exact=exact)
+            query = server_query(request, restriction, exact=exact, quantised=self._options.search(exact=exact))
             if query is None:
                 return []
-            found = client.query_points(collection, **query, consistency=self._consistency())
+            found = client.query_points(collection, **query, consistency=self._options.consistency())
         return to_hits(found.points)[: request.limit]
 
     def existing(self, collection: str, ids: Sequence[str]) -> set[str]:
@@ -121,7 +119,11 @@ class ServerIndex:
         for batch in batches(check_ids(ids), PAGE):
             with self._calls() as client:
                 rows = client.retrieve(
-                    collection, list(batch), with_payload=False, with_vectors=False, consistency=self._consistency()
+                    collection,
+                    list(batch),
+                    with_payload=False,
+                    with_vectors=False,
+                    consistency=self._options.consistency(),
                 )
             found |= {str(one.id) for one in rows}
         return found
@@ -138,7 +140,7 @@ class ServerIndex:
         while True:
             with self._calls() as client:
                 page, offset = client.scroll(
-                    collection, limit=PAGE, offset=offset, with_payload=True, consistency=self._consistency()
+                    collection, limit=PAGE, offset=offset, with_payload=True, consistency=self._options.consistency()
                 )
             for record in page:
                 yield str(record.id), payload_from_json(record.payload or {})
@@ -153,18 +155,8 @@ class ServerIndex:
             client.close()
 
     def _create(self, client: QdrantClient, spec: CollectionSpec) -> None:
-        from qdrant_client import models
-
         try:
-            client.create_collection(
-                spec.name,
-                vectors_config={DENSE: models.VectorParams(size=spec.dimension, distance=models.Distance.COSINE)},
-                sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
-                hnsw_config=models.HnswConfigDiff(full_scan_threshold=FULL_SCAN_KB, payload_m=16),
-                shard_number=self._shards,
-                replication_factor=self._replicas,
-                write_consistency_factor=self._replicas // 2 + 1,
-            )
+            client.create_collection(spec.name, **self._options.collection(spec))
         except Exception:
             if not client.collection_exists(spec.name):  # else another process was first
                 raise
@@ -190,11 +182,6 @@ class ServerIndex:
                 raise IndexUnavailableError(f"collection {collection!r} on the server was not made by Ambit")
             self._dimensions[collection] = vectors[DENSE].size
         return self._dimensions[collection]
-
-    def _consistency(self) -> models.ReadConsistency | None:
-        from qdrant_client import models
-
-        return models.ReadConsistencyType.MAJORITY if self._replicas > 1 else None
 
     @contextmanager
     def _calls(self) -> Iterator[QdrantClient]:
@@ -238,10 +225,3 @@ def _strong() -> models.WriteOrdering:
     from qdrant_client import models
 
     return models.WriteOrdering.STRONG
-
-
-def _key_params(key: str) -> models.IntegerIndexParams:
-    from qdrant_client import models
-
-    ranged = key == "modified"
-    return models.IntegerIndexParams(type=models.IntegerIndexType.INTEGER, lookup=not ranged, range=ranged)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from embed.index.base import Hit, Point, SearchRequest
 from embed.index.filters import AnyOf, Restriction, Within, tenant_clause
 from embed.index.points import DENSE, SPARSE, payload_to_json
+from embed.index.server_options import TENANT_KEY
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -16,7 +17,13 @@ _RETURNED = ["chunk", "document", "acl"]
 _EF = 256
 
 
-def server_query(request: SearchRequest, restriction: Restriction, *, exact: bool) -> dict[str, Any] | None:
+def server_query(
+    request: SearchRequest,
+    restriction: Restriction,
+    *,
+    exact: bool,
+    quantised: models.QuantizationSearchParams | None = None,
+) -> dict[str, Any] | None:
     """Arguments of `query_points`; None where neither leg has anything to search for.
 
     More than `limit` is asked for, so that the engine does not decide which of several equal scores are kept.
@@ -24,7 +31,7 @@ def server_query(request: SearchRequest, restriction: Restriction, *, exact: boo
     from qdrant_client import models
 
     only = server_filter(restriction.must, restriction.must_not)
-    legs = _legs(request, restriction, exact)
+    legs = _legs(request, restriction, exact, quantised)
     if not legs or request.limit < 1:
         return None
     common = {"query_filter": only, "limit": request.limit + request.candidates, "with_payload": _RETURNED}
@@ -61,7 +68,9 @@ def server_point(point: Point) -> models.PointStruct:
     vectors: dict[str, Any] = {DENSE: point.dense.tolist()}
     if point.sparse.indices:
         vectors[SPARSE] = models.SparseVector(indices=list(point.sparse.indices), values=list(point.sparse.values))
-    return models.PointStruct(id=point.id, vector=vectors, payload=payload_to_json(point.payload))
+    return models.PointStruct(
+        id=point.id, vector=vectors, payload={**payload_to_json(point.payload), TENANT_KEY: str(point.payload.tenant)}
+    )
 
 
 def to_hits(found: Iterable[models.ScoredPoint]) -> list[Hit]:
@@ -70,13 +79,15 @@ def to_hits(found: Iterable[models.ScoredPoint]) -> list[Hit]:
     return sorted(hits, key=lambda hit: (-hit.score, hit.id))
 
 
-def _legs(request: SearchRequest, restriction: Restriction, exact: bool) -> list[tuple[Any, str, models.SearchParams]]:
+def _legs(
+    request: SearchRequest, restriction: Restriction, exact: bool, quantised: models.QuantizationSearchParams | None
+) -> list[tuple[Any, str, models.SearchParams]]:
     """Dense and sparse; term statistics are the tenant's alone, so that no other tenant's texts show in scores."""
     from qdrant_client import models
 
     legs: list[tuple[Any, str, models.SearchParams]] = []
     if request.dense is not None:
-        params = models.SearchParams(exact=True) if exact else models.SearchParams(hnsw_ef=_EF)
+        params = models.SearchParams(exact=exact, hnsw_ef=None if exact else _EF, quantization=quantised)
         legs.append((request.dense.tolist(), DENSE, params))
     if request.sparse is not None and request.sparse.indices:
         terms = models.SparseVector(indices=list(request.sparse.indices), values=list(request.sparse.values))

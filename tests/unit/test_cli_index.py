@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from sqlalchemy import select
 from cli.serving import announced
 from core.settings import Settings
 from core.tables import Generation
-from embed.encoders.base import Encoder
+from embed.encoders.base import Encoder, Vectors
 from embed.stack import VectorStack
 from ingest import keeper
 from ingest.keeper import Keeper
@@ -26,12 +27,23 @@ from tests.factories.installation import Installation
 
 DOCUMENTS = 3
 OTHER = HalfEncoder.name
+BAD = "backwards"
+
+
+class Backwards(WordEncoder):
+    """Finds last what it should find first."""
+
+    name = BAD
+
+    def encode_query(self, text: str) -> Vectors:
+        turned: Vectors = -super().encode_query(text)
+        return turned
 
 
 @pytest.fixture(autouse=True)
 def small_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands of this process find small encoders by the names that are set."""
-    known: dict[str, Encoder] = {"word-hash": WordEncoder(), OTHER: HalfEncoder()}
+    known: dict[str, Encoder] = {"word-hash": WordEncoder(), OTHER: HalfEncoder(), BAD: Backwards()}
     monkeypatch.setattr("embed.stack.make_encoder", lambda settings, model=None: known[model or settings.encoder])
     monkeypatch.setenv("AMBIT_ENCODER", "word-hash")
     monkeypatch.setattr(keeper, "LOOK_S", 0.01)
@@ -92,6 +104,41 @@ def test_the_encoder_is_changed_back_and_dropped(made: Installation) -> None:
     assert ambit(folder, "--json", "reembed", "--drop").json == {"dropped": [2]}
     assert generations(made) == {1: "live"}
     assert ambit(folder, "--json", "reembed", "--switch-back").json["code"] == "not_found"
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """A data set in the BEIR layout whose questions have stop words alone, so that the dense vectors decide."""
+    words = {"1": "the and of", "2": "is it a", "3": "was were been"}
+    folder = tmp_path / "labelled"
+    folder.mkdir()
+    corpus = [json.dumps({"_id": key, "title": "", "text": f"{text} animal{key}"}) for key, text in words.items()]
+    (folder / "corpus.jsonl").write_text("\n".join(corpus), "utf-8")
+    queries = [json.dumps({"_id": f"q{key}", "text": text}) for key, text in words.items()]
+    (folder / "queries.jsonl").write_text("\n".join(queries), "utf-8")
+    (folder / "qrels.tsv").write_text("".join(f"q{key}\t{key}\t1\n" for key in words), "utf-8")
+    return folder
+
+
+def test_an_encoder_that_finds_worse_is_refused_unless_forced(made: Installation, labelled: Path) -> None:
+    folder = made.settings.data_dir
+    refused = ambit(folder, "--json", "reembed", "--encoder", BAD, "--evaluate", str(labelled))
+    assert (refused.status, refused.json["code"]) == (2, "encoder_worse")
+    assert "0.5000 below that of word-hash" in refused.json["detail"]
+    assert generations(made) == {1: "live"}
+    shown = ambit(folder, "reembed", "--encoder", BAD, "--evaluate", str(labelled))
+    assert "-0.5000" in shown.out
+    forced = ambit(folder, "--json", "reembed", "--encoder", BAD, "--evaluate", str(labelled), "--force")
+    assert forced.json["evaluation"]["differences"]["ndcg10"]["mean"] == pytest.approx(-0.5)
+    assert generations(made) == {1: "retired", 2: "live"}
+
+
+def test_an_encoder_that_finds_as_well_goes_live(
+    made: Installation, labelled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMBIT_REEMBED_EVALUATION", str(labelled))
+    ran = ambit(made.settings.data_dir, "--json", "reembed", "--encoder", OTHER)
+    assert (ran.json["live"], ran.json["evaluation"]["new"]["ndcg10"]["mean"]) == (True, 1.0)
 
 
 def test_an_encoder_that_is_set_and_not_used_is_told(
