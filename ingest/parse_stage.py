@@ -27,7 +27,7 @@ from ingest.refs import load_ref
 from ingest.runs import fail_item, postpone_item
 from ingest.splitting import split
 
-STRUCTURE_VERSION = 1
+STRUCTURE_VERSION = 2
 """Raised when parsing or splitting changes what it makes of the same bytes, so that a sync splits anew."""
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from ingest.model import ItemError
 from ingest.parsing.clean import inline
+from ingest.parsing.crossing import join_across_pages
 from ingest.parsing.draft import Draft
 from ingest.parsing.ocr import Reader, rendered
 from ingest.parsing.source import Source, broken
@@ -164,6 +165,7 @@ def fill_pages(draft: Draft, pages: list[list[Line]]) -> None:
         if not lines:
             empty.append(number)
         _fill_page(draft, number, [line for line in lines if _key(line) not in repeated], style)
+    draft.elements = join_across_pages(draft.elements)
     if empty:
         draft.notes.append(f"Pages without text: {_ranges(empty)}.")
     if not draft.title and pages and pages[0]:

@@ -9,7 +9,10 @@ import pytest
 
 from ingest.model import Content, Element, EmptyError, Parsed
 from ingest.parsing import Limits, parse, parsed_from_elements
+from ingest.parsing.crossing import join_across_pages
+from ingest.splitting import split
 from tests.factories import files
+from tests.factories.tokenizer import minilm_tokenizer
 
 
 def parsed(name: str, body: bytes | str) -> Parsed:
@@ -123,6 +126,43 @@ def test_pdf_joins_wrapped_lines_only() -> None:
     text = "\n".join(e.text for e in document.elements)
     assert "which is example enough." in text
     assert "Pin 1 supply\nPin 2 ground" in text
+
+
+def test_a_sentence_that_crosses_a_page_stands_whole_on_the_page_it_begins_on() -> None:
+    pages = [
+        ["# Rules", "The first rule stands alone.", "The second rule says that every visitor must show a docu-"],
+        ["ment at the gate, without exception. The third rule is short.", "# More", "Nothing else."],
+        ["A page that begins a sentence of its own."],
+    ]
+    elements = parsed("a.pdf", files.make_pdf(pages)).elements
+    by_page = {page: " ".join(e.text for e in elements if e.page == page) for page in (1, 2, 3)}
+    assert by_page[1].endswith("every visitor must show a document at the gate, without exception.")
+    assert by_page[2].startswith("The third rule is short.")
+    assert by_page[3] == "A page that begins a sentence of its own."
+    chunks = split(parsed("a.pdf", files.make_pdf(pages)), minilm_tokenizer(), max_tokens=60)
+    assert [(one.page, "document at the gate" in one.text) for one in chunks if "second rule" in one.text] == [
+        (1, True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("The first page ends here.", "and this is a list item in small letters."),
+        ("The first page ends in a word", "But this begins anew. More text."),
+        ("The table of", "x" * 1200),
+    ],
+)
+def test_what_may_be_no_rest_of_a_sentence_stays_on_its_page(first: str, second: str) -> None:
+    elements = [Element("text", first, page=1), Element("text", second, page=2)]
+    assert join_across_pages(elements) == elements
+
+
+def test_rows_and_headings_never_cross_a_page() -> None:
+    elements = [Element("heading", "Costs of", page=1), Element("text", "goods rose.", page=2)]
+    assert join_across_pages(elements) == elements
+    table = [Element("table", "a | b", page=1), Element("text", "goods rose.", page=2)]
+    assert join_across_pages(table) == table
 
 
 def test_a_scanned_pdf_is_empty_with_a_note() -> None:
