@@ -46,10 +46,27 @@ def page(chance: random.Random, *, words: int = 420) -> str:
     return "\n\n".join(paragraphs) + "\n"
 
 
-def write_pages(folder: Path, count: int, *, seed: int = 7) -> None:
+def manual(chance: random.Random, *, sections: int, words: int = 420) -> str:
+    """A Markdown document with headings, about a page of text below each."""
+    title = f"# {sentence(chance)[:60]}\n"
+    pages = (
+        f"## {n + 1} {chance.choice(OBJECTS).capitalize()}\n\n{page(chance, words=words)}" for n in range(sections)
+    )
+    return "\n".join([title, *pages])
+
+
+def write_manuals(folder: Path, count: int, *, sections: int, seed: int = 7) -> None:
+    """`count` Markdown documents of that many sections, of three to four chunks each."""
+    chance = random.Random(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        (folder / f"manual-{number:04d}.md").write_text(manual(chance, sections=sections), encoding="utf-8")
+
+
+def write_pages(folder: Path, count: int, *, seed: int = 7, words: int = 420) -> None:
     """`count` one-page text files in subfolders of a hundred."""
     chance = random.Random(seed)
     for number in range(count):
         path = folder / f"{number // 100:03d}" / f"page-{number:05d}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page(chance), encoding="utf-8")
+        path.write_text(page(chance, words=words), encoding="utf-8")

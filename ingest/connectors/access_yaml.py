@@ -29,16 +29,20 @@ class FolderAccess:
         files: access of single files, by name in Unicode's composed form.
         problem: why the folder is closed, if it is.
         complete: whether what it says is known; False after an I/O failure, though closed is safe then too.
+        exact: access of single files by their very names, where another source than the access file states it.
+        otherwise: the access of a file that nothing names; None: the folder's.
     """
 
     spec: AccessSpec | None = None
     files: Mapping[str, AccessSpec] = field(default_factory=dict)
     problem: Problem | None = None
     complete: bool = True
+    exact: Mapping[str, AccessSpec] = field(default_factory=dict)
+    otherwise: AccessSpec | None = None
 
     def of_file(self, name: str) -> AccessSpec | None:
         """The access a file has of its own."""
-        return self.files.get(composed(name))
+        return self.exact.get(name) or self.files.get(composed(name)) or self.otherwise
 
 
 class AccessFileError(Exception):

@@ -20,6 +20,7 @@ from ingest.connectors import files
 from ingest.connectors.folder_scan import Rules
 from ingest.connectors.folder_walk import Walk
 from ingest.connectors.globs import check_glob, matches
+from ingest.connectors.posix import Permissions, PosixMapping
 from ingest.model import (
     Change,
     ConnectorConfig,
@@ -44,7 +45,12 @@ class FolderConfig(ConnectorConfig):
     follow_links: bool = Field(
         default=False, description="Follow symbolic links that stay inside the folder; never out of it."
     )
-    access: Literal["yaml"] = Field("yaml", description="Where access is read from: `.access.yaml` files.")
+    access: Literal["yaml", "posix"] = Field(
+        "yaml",
+        description="Where access is read from: `.access.yaml` files, or the file system's own permissions (owner, "
+        "group, other, and POSIX ACLs), mapped by `posix`.",
+    )
+    posix: PosixMapping = Field(PosixMapping(), description="Who the owners and groups are, with `access: posix`.")
 
     @field_validator("include", "exclude")
     @classmethod
@@ -61,7 +67,9 @@ class FolderConnector:
 
     name: ClassVar[str] = "folder"
     title: ClassVar[str] = "Folder"
-    summary: ClassVar[str] = "Files below a folder of this machine, with access read from .access.yaml files."
+    summary: ClassVar[str] = (
+        "Files below a folder of this machine, with access from .access.yaml files or POSIX permissions."
+    )
     Config: ClassVar[type[ConnectorConfig]] = FolderConfig
 
     def __init__(self, config: FolderConfig, context: ConnectorContext) -> None:
@@ -155,6 +163,7 @@ class FolderConnector:
             follow_links=config.follow_links,
             max_bytes=self._context.max_bytes,
             root_access=self._context.root_access,
+            permissions=Permissions(config.posix) if config.access == "posix" else None,
             config=hashlib.sha256(f"{self._path}\0{config.model_dump_json()}".encode()).hexdigest()[:16],
         )
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from ingest.connectors.access_yaml import FILE_NAME, composed
 from ingest.connectors.files import is_utf8, printable
+from ingest.connectors.posix import Permissions
 from ingest.model import Problem
 from policies.model import AccessSpec
 
@@ -63,6 +64,7 @@ class Rules:
         takes: whether a file with this relative path is wanted.
         prunes: whether a folder with this relative path is left out with all it holds.
         config: fingerprint of the configuration; a cursor of another one starts over.
+        permissions: reads the file system's own permissions; None: access is read from access files.
     """
 
     takes: Callable[[str], bool]
@@ -71,6 +73,7 @@ class Rules:
     max_bytes: int
     root_access: AccessSpec
     config: str
+    permissions: Permissions | None = None
 
 
 class Scanner:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,7 +58,7 @@ class Walk:
         try:
             with open_folder(self._root, place.real) as handle:
                 listing = self._scanner.scan(handle, place)
-                access = read_access(handle, "/".join(place.real), listed=listing.access_listed)
+                access = self._read(handle, place.real, listed=listing.access_listed, files=listing.files)
         except (FileNotFoundError, NotADirectoryError):
             return  # removed, or swapped for something else, since its parent was listed
         except OSError as error:
@@ -100,9 +100,23 @@ class Walk:
     def _access_at(self, real: Parts) -> FolderAccess:
         try:
             with open_folder(self._root, real) as handle:
-                return read_access(handle, "/".join(real), listed=False)
+                return self._read(handle, real)
         except OSError:
             return FolderAccess(CLOSED, complete=False)
+
+    def _read(
+        self,
+        handle: int,
+        real: Parts,
+        *,
+        listed: bool = False,
+        files: Sequence[tuple[str, os.stat_result]] = (),
+    ) -> FolderAccess:
+        """The access of an open folder and of these files in it."""
+        if self._rules.permissions is None:
+            return read_access(handle, "/".join(real), listed=listed)
+        root = None if real else replace(self._rules.root_access, mode="break")
+        return self._rules.permissions.read(handle, root=root, files=files)
 
     def _unreadable(self, place: Place, reason: str | None) -> Iterator[Change]:
         self._full = False
@@ -180,7 +194,7 @@ class Walk:
         try:
             with open_folder(self._root, real[:-1]) as handle:
                 state = os.stat(real[-1], dir_fd=handle, follow_symlinks=False)
-                access = read_access(handle, "/".join(real[:-1]), listed=False)
+                access = self._read(handle, real[:-1], files=[(real[-1], state)])
         except OSError as error:
             yield Problem(path, "link_skipped", f"{path}: its target cannot be read: {error.strerror}")
             return
