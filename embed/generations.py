@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from core.db import Database
 from core.errors import NotFoundError
+from core.prepared import Prepared
 from core.tables import Generation
 from embed.encoders.base import Encoder
 from embed.sparse import SparseParams
@@ -35,6 +37,9 @@ class LiveGeneration:
     model: str
 
 
+_STANDING = Prepared(select(*Generation.__table__.columns).where(Generation.state == LIVE))
+
+
 def live_generation(db: Database, encoder: Callable[[], tuple[Encoder, str]], sparse: SparseParams) -> LiveGeneration:
     """The live generation, made where there is none yet; several processes end with one.
 
@@ -55,7 +60,7 @@ def live_generation(db: Database, encoder: Callable[[], tuple[Encoder, str]], sp
 def standing_generation(db: Database) -> LiveGeneration | None:
     """The live generation; None before the first."""
     with db.read() as session:
-        row = session.scalar(select(Generation).where(Generation.state == LIVE))
+        row = _STANDING.first(session)
         return None if row is None else from_row(row)
 
 
@@ -72,7 +77,7 @@ def one_generation(db: Database, number: int) -> LiveGeneration:
         return from_row(row)
 
 
-def from_row(row: Generation) -> LiveGeneration:
+def from_row(row: Any) -> LiveGeneration:
     """A generation apart from its session."""
     sparse = SparseParams.from_json(row.sparse)
     return LiveGeneration(row.id, row.collection, row.dimension, sparse, row.encoder, row.model or row.encoder)

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
+from core.prepared import Prepared, among
 from core.tables import Chunk, Document, DocumentVersion, Source, VersionChunk
 from embed.index.base import Hit
 from policies.decide import decide
@@ -97,7 +98,7 @@ def public_ids(session: Session, tenant: int, documents: Sequence[int]) -> tuple
     return tuple(sorted(session.scalars(statement)))
 
 
-_ROWS = (
+_ROWS = Prepared(
     select(
         Chunk.id.label("chunk"),
         Chunk.hash,
@@ -124,18 +125,17 @@ _ROWS = (
     .where(
         Chunk.tenant_id == bindparam("tenant"),
         Document.tenant_id == bindparam("tenant"),
-        Chunk.id.in_(bindparam("chunks", expanding=True)),
+        among(Chunk.id, "chunks"),
     )
     .order_by(VersionChunk.position.desc())
 )
-"""Built once: putting a statement together costs more than running it."""
 
 
 def _rows(session: Session, tenant: int, hits: Sequence[Hit]) -> dict[int, Any]:
     """By chunk id, what is current of each hit. A text that repeats in a document stands where it stands first."""
     if not hits:
         return {}
-    found = session.execute(_ROWS, {"tenant": tenant, "chunks": [hit.chunk for hit in hits]})
+    found = _ROWS.all(session, tenant=tenant, chunks=[hit.chunk for hit in hits])
     return {row.chunk: row for row in found}
 
 
