@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import Depends, Request
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from api.context import Ctx
+from api.context import Context, Ctx
 from api.runtime import Runtime
 from api.tokens.callers import caller_of
 from api.tokens.check import Token
 from core.db import now
 from core.errors import AccessUndecidedError, ForbiddenError, InvalidError, UnauthenticatedError
+from core.prepared import Prepared
 from core.secrets import Keyring, key_digest, prefix_of
 from core.tables import ApiKey, App
 from policies.claims import Claims
@@ -67,15 +69,23 @@ def credential(request: Request, ctx: Ctx) -> Credential:
         ForbiddenError: the token's client is no app here.
         AccessUndecidedError: SQL did not answer.
     """
+    with _checked(request, ctx) as (_, found):
+        return found
+
+
+@contextmanager
+def _checked(request: Request, ctx: Context) -> Iterator[tuple[Session, Credential]]:
+    """As `credential`, with the snapshot in which it was checked."""
     key = _presented(request)
     token = ctx.runtime.tokens.check(key) if _is_token(ctx.runtime, key) else None
     try:
         with ctx.runtime.db.read() as session:
             if token is not None:
-                return _of_token(session, ctx.runtime, token)
-            return _check(session, ctx.runtime.keyring, key)
+                yield session, _of_token(session, ctx.runtime, token)
+            else:
+                yield session, _check(session, ctx.runtime.keyring, key)
     except SQLAlchemyError as error:
-        raise AccessUndecidedError("the key could not be checked") from error
+        raise AccessUndecidedError("who asks could not be checked") from error
 
 
 def _presented(request: Request) -> str:
@@ -108,24 +118,39 @@ def _of_token(session: Session, runtime: Runtime, token: Token) -> Credential:
     )
 
 
+_KEY = Prepared(
+    select(
+        ApiKey.tenant_id,
+        ApiKey.prefix,
+        ApiKey.digest,
+        ApiKey.rights,
+        ApiKey.expires_at,
+        ApiKey.revoked_at,
+        App.id.label("app_id"),
+        App.key.label("app"),
+        App.active,
+        App.sources,
+    )
+    .join(App, App.id == ApiKey.app_id)
+    .where(ApiKey.prefix == bindparam("prefix"))
+)
+
+
 def _check(session: Session, keyring: Keyring, key: str) -> Credential:
     digest = key_digest(keyring.derive(PEPPER), key)
-    row = session.execute(
-        select(ApiKey, App).join(App, App.id == ApiKey.app_id).where(ApiKey.prefix == (prefix_of(key) or ""))
-    ).one_or_none()
-    if not hmac.compare_digest(digest, row[0].digest if row else bytes(len(digest))) or row is None:
+    row = _KEY.first(session, prefix=prefix_of(key) or "")
+    if not hmac.compare_digest(digest, row.digest if row else bytes(len(digest))) or row is None:
         raise _unauthenticated()
-    found, app = row
-    expired = found.expires_at is not None and found.expires_at <= now(session)
-    if expired or found.revoked_at is not None or not app.active:
+    expired = row.expires_at is not None and row.expires_at <= now(session)
+    if expired or row.revoked_at is not None or not row.active:
         raise _unauthenticated()
     return Credential(
-        tenant=found.tenant_id,
-        app=app.key,
-        app_id=app.id,
-        prefix=found.prefix,
-        rights=frozenset(found.rights),
-        sources=None if app.sources is None else frozenset(app.sources),
+        tenant=row.tenant_id,
+        app=row.app,
+        app_id=row.app_id,
+        prefix=row.prefix,
+        rights=frozenset(row.rights),
+        sources=None if row.sources is None else frozenset(row.sources),
     )
 
 
@@ -204,14 +229,18 @@ def act_for(runtime: Runtime, cred: Credential, name: str | None) -> Caller:
         ForbiddenError: the app may not act for them, or they do not exist: the same words.
         AccessUndecidedError: SQL did not answer.
     """
-    need(cred, "query")
-    if cred.holder is None and name is None:
-        raise _wrong_header("is missing; name the person you ask for by id or e-mail")
+    _need_name(cred, name)
     try:
         with runtime.db.read() as session:
             return person_in(session, cred, name or "")
     except SQLAlchemyError as error:
         raise AccessUndecidedError("the person could not be looked up") from error
+
+
+def _need_name(cred: Credential, name: str | None) -> None:
+    need(cred, "query")
+    if cred.holder is None and name is None:
+        raise _wrong_header("is missing; name the person you ask for by id or e-mail")
 
 
 def person_in(session: Session, cred: Credential, name: str) -> Caller:
@@ -247,9 +276,15 @@ def _wrong_header(message: str) -> InvalidError:
     return InvalidError(f"{USER_HEADER} {message}", errors=[{"field": USER_HEADER, "message": message}])
 
 
-def asker(request: Request, ctx: Ctx, cred: Querier) -> Caller:
-    """The person a query is for: always named, always one the app may act for."""
-    return _from_here(request, act_for(ctx.runtime, cred, named_for(request, cred)))
+def asker(request: Request, ctx: Ctx) -> Caller:
+    """The person a query is for: always named, always one the app may act for, checked in the key's own snapshot."""
+    with _checked(request, ctx) as (session, cred):
+        name = named_for(request, cred)
+        _need_name(cred, name)
+        return _from_here(request, person_in(session, cred, name or ""))
+
+
+setattr(asker, "ambit_right", "key:query")  # noqa: B010 - as `api.rights.marked` does
 
 
 def _from_here(request: Request, caller: Caller) -> Caller:
