@@ -139,7 +139,7 @@ def readable_documents(subject: Subject, session: Session) -> Select[Any]:
     at = now(session)
     gates = source_gates(session, subject, at=at)
     open_sources = sorted(id_ for id_, shut in gates.items() if shut is None)
-    nodes = readable_nodes(subject, at, ruled(session, subject, at))
+    nodes = readable_nodes(session, subject, at, ruled(session, subject, at))
     return select(Document).where(
         Document.tenant_id == subject.tenant,
         Document.state == "live",

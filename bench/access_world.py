@@ -61,8 +61,9 @@ def build(db: Database, size: Size, *, seed: int = 5) -> Company:
         _documents(connection, tenant, size)
         if not db.is_sqlite:
             _advance(connection)
-    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("ANALYZE")
+    if not db.is_sqlite:  # which nobody analyses in life
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("ANALYZE")
     documents = tuple(1 + n * 19_997 % size.documents for n in range(50))
     return Company(tenant, "u1", "u2", 5, documents)
 
@@ -70,14 +71,14 @@ def build(db: Database, size: Size, *, seed: int = 5) -> Company:
 def _directory(connection: Connection, tenant: int, size: Size, chance: random.Random) -> None:
     """Groups are trees five deep; a user is in four of the deepest. Principals: groups first, then users."""
     groups = range(1, size.groups + 1)
-    bulk(connection, "group", "id tenant_id key epoch_from", ((g, tenant, f"g{g}", 1) for g in groups))
+    bulk(connection, "group", "id tenant_id key origin epoch_from", ((g, tenant, f"g{g}", "admin", 1) for g in groups))
     first = _first_principal(size)
     names = "id tenant_id kind key subject_id"
     bulk(connection, "principal", names, ((1000 + g, tenant, "group", f"g{g}", g) for g in groups))
     users = range(1, size.users + 1)
     bulk(connection, "principal", names, ((first + u, tenant, "user", f"u{u}", u) for u in users))
-    rows = ((u, tenant, f"u{u}", True, True, '{"clearance":"restricted","department":"d3"}', 1) for u in users)
-    bulk(connection, "user", "id tenant_id key email_verified active attributes epoch_from", rows)
+    rows = ((u, tenant, f"u{u}", True, True, '{"clearance":"restricted","department":"d3"}', "{}", 1) for u in users)
+    bulk(connection, "user", "id tenant_id key email_verified active attributes stated epoch_from", rows)
     members = "tenant_id container_id member_id origin epoch_from"
     nested = ((tenant, 1000 + _above(g, size), 1000 + g, "admin", 1) for g in groups if _above(g, size))
     bulk(connection, "membership", members, nested)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from core.clock import db_now
+
+_TRUSTED_S = 0.5
+"""Seconds after its last use within which a connection is taken to be alive."""
 
 
 class Database:
@@ -88,7 +94,32 @@ def _sqlite_engine(url: str) -> Engine:
 
 
 def _server_engine(url: str) -> Engine:
-    return create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=24, json_serializer=json_text)
+    engine = create_engine(url, pool_size=8, max_overflow=24, json_serializer=json_text)
+    event.listen(engine, "connect", _prepare_server)
+    event.listen(engine, "checkin", _rested)
+    event.listen(engine, "checkout", partial(_awake, engine))
+    return engine
+
+
+def _prepare_server(connection: Any, _: ConnectionPoolEntry) -> None:
+    """Compiling our short statements to machine code takes PostgreSQL longer than running them."""
+    connection.autocommit = True
+    connection.execute("SET jit = off")
+    connection.autocommit = False
+
+
+def _rested(_: Any, entry: ConnectionPoolEntry) -> None:
+    entry.info["since"] = time.monotonic()
+
+
+def _awake(engine: Engine, connection: Any, entry: ConnectionPoolEntry, _: Any) -> None:
+    """A connection that lay idle is tried before it is used; one used a moment ago is there still."""
+    if time.monotonic() - entry.info.get("since", 0.0) < _TRUSTED_S:
+        return
+    try:
+        engine.dialect.do_ping(connection)
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise DisconnectionError from error
 
 
 def _reader_and_writer(engine: Engine, sqlite: bool) -> tuple[Engine, Engine]:

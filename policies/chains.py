@@ -10,8 +10,10 @@ from typing import Any
 from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
+from core.prepared import Prepared, among
 from core.tables import Ace, AclNode, Label, Principal
 from policies.model import EVERYONE
+from policies.tree import chains_up, is_lateral
 
 _BATCH = 5000
 
@@ -45,19 +47,12 @@ class EntryView:
 
 
 def load_chains(session: Session, starts: Iterable[int]) -> dict[int, list[NodeView]]:
-    """For each node, itself and everything above it, nearest first; a statement for each level of the tree.
-
-    One recursive statement would be read against the whole table on PostgreSQL, which cannot tell how few it takes.
-    """
+    """For each node, itself and everything above it, nearest first; one statement a few thousand nodes."""
     wanted = sorted(set(starts))
     nodes: dict[int, NodeView] = {}
-    frontier = wanted
-    while frontier:
-        for offset in range(0, len(frontier), _BATCH):
-            rows = session.execute(_PLACES, {"ids": frontier[offset : offset + _BATCH]})
-            nodes |= {row[0]: NodeView(*row) for row in rows}
-        above = {nodes[one].parent for one in frontier if one in nodes}
-        frontier = sorted(one for one in above if one is not None and one not in nodes)
+    for offset in range(0, len(wanted), _BATCH):
+        rows = _CHAINS[is_lateral(session)].all(session, ids=wanted[offset : offset + _BATCH])
+        nodes |= {row[0]: NodeView(*row) for row in rows}
     return {start: _walk(nodes, start) for start in wanted if start in nodes}
 
 
@@ -82,7 +77,7 @@ def load_entries(
     return found
 
 
-def _in_force(*, of_some: bool) -> Any:
+def _in_force(*, of_some: bool) -> Prepared:
     """Entries in force at some nodes, of some principals or of all."""
     unresolved = Principal.subject_id.is_(None) & (Principal.kind != EVERYONE)
     statement: Any = (
@@ -97,12 +92,12 @@ def _in_force(*, of_some: bool) -> Any:
             Ace.app_id,
             Ace.not_before,
             Ace.expires_at,
-            unresolved & Ace.waived.is_(False),
+            (unresolved & Ace.waived.is_(False)).label("unresolved"),
         )
         .join(Principal, Principal.id == Ace.principal_id)
         .where(
             Ace.tenant_id == bindparam("tenant"),
-            Ace.node_id.in_(_NODES),
+            among(Ace.node_id, "nodes"),
             Ace.epoch_to.is_(None),
             or_(Ace.not_before.is_(None), Ace.not_before <= bindparam("at")),
             or_(Ace.expires_at.is_(None), Ace.expires_at > bindparam("at")),
@@ -110,9 +105,9 @@ def _in_force(*, of_some: bool) -> Any:
         .order_by(Ace.id)
     )
     if not of_some:
-        return statement
+        return Prepared(statement)
     powerful = unresolved & (Ace.effect == "deny") & Ace.waived.is_(False)
-    return statement.where(or_(Ace.principal_id.in_(bindparam("principals", expanding=True)), powerful))
+    return Prepared(statement.where(or_(among(Ace.principal_id, "principals"), powerful)))
 
 
 def _entries(
@@ -121,7 +116,7 @@ def _entries(
     asked: dict[str, Any] = {"tenant": tenant, "nodes": nodes, "at": at}
     if principals is not None:
         asked["principals"] = sorted(principals)
-    for row in session.execute(_ALL_IN_FORCE if principals is None else _IN_FORCE, asked):
+    for row in (_ALL_IN_FORCE if principals is None else _IN_FORCE).all(session, **asked):
         yield EntryView(
             id=row[0],
             node=row[1],
@@ -132,7 +127,7 @@ def _entries(
             app=row[7],
             not_before=row[8],
             expires_at=row[9],
-            unresolved=bool(row[10]),
+            unresolved=row[10],
         )
 
 
@@ -141,19 +136,18 @@ def load_labels(session: Session, tenant: int, nodes: Iterable[int]) -> dict[int
     found: dict[int, list[tuple[str, str, str]]] = {}
     wanted = sorted(set(nodes))
     for offset in range(0, len(wanted), _BATCH):
-        asked = {"tenant": tenant, "nodes": wanted[offset : offset + _BATCH]}
-        rows = session.execute(_LABELS, asked)
+        rows = _LABELS.all(session, tenant=tenant, nodes=wanted[offset : offset + _BATCH])
         for node, name, value, origin in rows:
             found.setdefault(node, []).append((name, value, origin))
     return found
 
 
-_NODES: Any = bindparam("nodes", expanding=True)
-_PLACES = select(AclNode.id, AclNode.source_id, AclNode.key, AclNode.parent_id, AclNode.mode, AclNode.closed).where(
-    AclNode.id.in_(bindparam("ids", expanding=True))
+_CHAINS = chains_up(
+    (AclNode.id, AclNode.source_id, AclNode.key, AclNode.parent_id, AclNode.mode, AclNode.closed),
 )
 _ALL_IN_FORCE, _IN_FORCE = _in_force(of_some=False), _in_force(of_some=True)
-_LABELS = select(Label.node_id, Label.name, Label.value, Label.origin).where(
-    Label.tenant_id == bindparam("tenant"), Label.epoch_to.is_(None), Label.node_id.in_(_NODES)
+_LABELS = Prepared(
+    select(Label.node_id, Label.name, Label.value, Label.origin).where(
+        Label.tenant_id == bindparam("tenant"), Label.epoch_to.is_(None), among(Label.node_id, "nodes")
+    )
 )
-"""Statements are made once: making one costs several times what it takes to run."""

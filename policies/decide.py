@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from core.db import now
+from core.prepared import Prepared, among
 from core.tables import Document, Source
 from policies.chains import EntryView, NodeView, load_chains, load_entries
 from policies.rules import Rule, Ruling, Rulings, load_rulings, no_rules
@@ -48,6 +49,16 @@ NOBODY = Verdict(allowed=False, reason="nobody")
 UNKNOWN = Verdict(allowed=False, reason="unknown")
 
 
+class Gate(NamedTuple):
+    """What of a source says whether anybody may read in it now. A source that is gone has no key."""
+
+    key: str | None
+    state: str | None
+    max_age_s: int | None
+    synced: datetime | None
+    connector: str
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     id: int
@@ -55,6 +66,7 @@ class _Place:
     pending: int | None
     source: int
     state: str
+    gate: Gate
 
 
 def decide(
@@ -68,8 +80,9 @@ def decide(
     wanted = sorted(set(documents))
     places = {place.id: place for place in _places(session, subject.tenant, wanted)}
     nodes = {one for place in places.values() for one in (place.node, place.pending) if one is not None}
-    verdicts = decide_nodes(session, subject, nodes, at=at)
-    gates = source_gates(session, subject, {place.source for place in places.values()}, at=at)
+    sources = {place.source: (place.gate.key, place.gate.connector) for place in places.values() if place.gate.key}
+    verdicts = decide_nodes(session, subject, nodes, at=at, sources=sources)
+    gates = {place.source: _gate(subject, at, place.gate) for place in places.values()}
     return {one: _document(places.get(one), verdicts, gates) for one in wanted}
 
 
@@ -78,7 +91,7 @@ def _document(place: _Place | None, verdicts: Mapping[int, Verdict], gates: Mapp
         return UNKNOWN
     if place.state != "live":
         return Verdict(allowed=False, reason="not_current")
-    closed = gates.get(place.source, "source_gone")
+    closed = gates[place.source]
     if closed is not None:
         return Verdict(allowed=False, reason=closed)
     verdict = verdicts.get(place.node, UNKNOWN)
@@ -100,53 +113,63 @@ def _both(first: Verdict, other: Verdict) -> Verdict:
     return replace(first, reported=tuple(told.values()))
 
 
-_PLACES = select(Document.id, Document.node_id, Document.pending_node_id, Document.source_id, Document.state).where(
-    Document.tenant_id == bindparam("tenant"), Document.id.in_(bindparam("ids", expanding=True))
+GATE = (Source.key, Source.state.label("gate"), Source.max_access_age_s, Source.access_synced_at, Source.connector)
+"""The columns of a `Gate`, in order."""
+_PLACES = Prepared(
+    select(Document.id, Document.node_id, Document.pending_node_id, Document.source_id, Document.state, *GATE)
+    .outerjoin(Source, (Source.id == Document.source_id) & (Source.tenant_id == Document.tenant_id))
+    .where(Document.tenant_id == bindparam("tenant"), among(Document.id, "ids"))
 )
-_GATES = select(Source.id, Source.key, Source.state, Source.max_access_age_s, Source.access_synced_at).where(
-    Source.tenant_id == bindparam("tenant")
-)
-_SOME_GATES = _GATES.where(Source.id.in_(bindparam("ids", expanding=True)))
+_GATES = select(Source.id, *GATE).where(Source.tenant_id == bindparam("tenant"))
+_ALL_GATES, _SOME_GATES = Prepared(_GATES), Prepared(_GATES.where(among(Source.id, "ids")))
 
 
 def _places(session: Session, tenant: int, documents: Sequence[int]) -> Iterable[_Place]:
     for offset in range(0, len(documents), _BATCH):
-        rows = session.execute(_PLACES, {"tenant": tenant, "ids": list(documents[offset : offset + _BATCH])})
-        for row in rows:
-            yield _Place(*row)
+        for row in _PLACES.all(session, tenant=tenant, ids=documents[offset : offset + _BATCH]):
+            yield _Place(row[0], row[1], row[2], row[3], row[4], Gate(*row[5:]))
 
 
 def source_gates(
     session: Session, subject: Subject, sources: Iterable[int] | None = None, *, at: datetime | None = None
 ) -> dict[int, str | None]:
     """For each source (None: all of the tenant), why it is shut for this caller, or None where it is open."""
-    statement: Any = _GATES
-    given: dict[str, Any] = {"tenant": subject.tenant}
-    if sources is not None:
-        statement, given = _SOME_GATES, {**given, "ids": sorted(sources)}
     at = at or now(session)
-    return {
-        id_: _gate(subject, at, key=key, state=state, max_age_s=max_age_s, synced=synced)
-        for id_, key, state, max_age_s, synced in session.execute(statement, given)
-    }
+    if sources is None:
+        rows = _ALL_GATES.all(session, tenant=subject.tenant)
+    else:
+        rows = _SOME_GATES.all(session, tenant=subject.tenant, ids=sorted(sources))
+    return gates_of(subject, at, ((row[0], Gate(*row[1:])) for row in rows))
 
 
-def _gate(
-    subject: Subject, at: datetime, *, key: str, state: str, max_age_s: int | None, synced: datetime | None
-) -> str | None:
-    if state == "deleted":
+def gates_of(subject: Subject, at: datetime, sources: Iterable[tuple[int, Gate]]) -> dict[int, str | None]:
+    """As `source_gates`, for sources that are read already."""
+    return {id_: _gate(subject, at, gate) for id_, gate in sources}
+
+
+def _gate(subject: Subject, at: datetime, source: Gate) -> str | None:
+    if source.key is None or source.state == "deleted":
         return "source_gone"
-    if subject.app is not None and subject.app.sources is not None and key not in subject.app.sources:
+    if subject.app is not None and subject.app.sources is not None and source.key not in subject.app.sources:
         return "app_source"
-    if max_age_s is not None and (synced is None or at - synced >= timedelta(seconds=max_age_s)):
+    age_s, synced = source.max_age_s, source.synced
+    if age_s is not None and (synced is None or at - synced >= timedelta(seconds=age_s)):
         return "access_stale"
     return None
 
 
 def decide_nodes(
-    session: Session, subject: Subject, nodes: Iterable[int], *, at: datetime | None = None
+    session: Session,
+    subject: Subject,
+    nodes: Iterable[int],
+    *,
+    at: datetime | None = None,
+    sources: Mapping[int, tuple[str, str]] | None = None,
 ) -> dict[int, Verdict]:
-    """Decides places by their entries and the rules, without the gates of their source."""
+    """Decides places by their entries and the rules, without the gates of their source.
+
+    `sources` is what is known of sources already, as `policies.rules.load_sources` tells it.
+    """
     wanted = sorted(set(nodes))
     if subject.nobody:
         return dict.fromkeys(wanted, NOBODY)
@@ -155,7 +178,7 @@ def decide_nodes(
     principals = subject.denied_as | ({subject.app.principal} if subject.app else frozenset())
     at = at or now(session)
     entries = load_entries(session, subject.tenant, on_chains, principals, at)
-    rulings = load_rulings(session, subject, chains, at)
+    rulings = load_rulings(session, subject, chains, at, sources=sources)
     verdicts = {start: judge(chain, entries, subject, rulings) for start, chain in chains.items()}
     return {one: verdicts.get(one, UNKNOWN) for one in wanted}
 

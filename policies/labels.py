@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from core.errors import InvalidError
+from core.prepared import Prepared
 from core.tables import StateHistory, Tenant
 from policies.chains import NodeView, load_chains, load_labels
 from policies.epoch import bump
@@ -25,6 +26,10 @@ class LabelView:
     value: str
     origin: str = "default"
     node: NodeView | None = None
+
+
+Nearest = Mapping[tuple[str, str], tuple[int, LabelView]]
+"""For a name and an origin, the nearest statement and how far above it stands; of that only the order counts."""
 
 
 def effective(session: Session, tenant: int, nodes: Iterable[int]) -> dict[int, dict[str, str]]:
@@ -47,12 +52,13 @@ def sources_of(session: Session, tenant: int, nodes: Iterable[int]) -> dict[int,
     return {start: combine(chain, stated, ordered) for start, chain in chains.items()}
 
 
-_ORDERED = select(Tenant.classifications).where(Tenant.id == bindparam("tenant"))
+_ORDERED = Prepared(select(Tenant.classifications).where(Tenant.id == bindparam("tenant")))
 
 
 def classifications(session: Session, tenant: int) -> list[str]:
     """The tenant's classifications, lowest first."""
-    return session.execute(_ORDERED, {"tenant": tenant}).scalar_one()
+    ordered: list[str] = _ORDERED.all(session, tenant=tenant)[0][0]
+    return ordered
 
 
 def set_classifications(session: Session, tenant: int, ordered: Sequence[str]) -> None:
@@ -92,6 +98,11 @@ def combine(
     for distance, node in enumerate(chain):
         for name, value, origin in stated.get(node.id, ()):
             nearest.setdefault((name, origin), (distance, LabelView(name, value, origin, node)))
+    return settle(nearest, ordered)
+
+
+def settle(nearest: Nearest, ordered: Sequence[str]) -> dict[str, LabelView]:
+    """The labels that hold at a place, from the nearest statement of each name by each origin."""
     found = {CLASSIFICATION: LabelView(CLASSIFICATION, DEFAULT_CLASSIFICATION)}
     for name in sorted({name for name, _ in nearest}):
         found[name] = _stronger(nearest.get((name, "admin")), nearest.get((name, "source")), ordered)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from core.tables import Policy, Principal, Source
+from core.prepared import Prepared, among, of_tenant
+from core.tables import Policy, Principal, Source, Tenant
 from policies.chains import NodeView, load_labels
 from policies.labels import DEFAULT_CLASSIFICATION, classifications, combine
 from policies.rules_syntax import RuleError, parse
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 Outcome = Literal["holds", "not", "errs"]
 CLEARANCE = "clearance"
-_BATCH = 5000
 _UNBUILT = object()
 
 
@@ -71,12 +71,18 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What all rules say of a place, by key."""
+    """What all rules say of a place, by key. `quiet`: none of them permits or forbids there, enforced or not."""
 
     told: tuple[Judged, ...] = ()
+    quiet: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "quiet", not any(one.counts for one in self.told))
 
     def counting(self, effect: str, *, enforced: bool = True) -> tuple[Judged, ...]:
         """The rules of one effect that permit or forbid there."""
+        if self.quiet:
+            return ()
         return tuple(
             one for one in self.told if one.rule.effect == effect and one.counts and one.rule.enforced == enforced
         )
@@ -94,8 +100,9 @@ def no_rules(_: Sequence[NodeView]) -> Ruling:
     return SILENT
 
 
-_OPEN = (
-    select(Policy.id, Policy.key, Policy.effect, Policy.condition, Policy.enforced)
+_OPEN = Prepared(
+    select(Policy.id, Policy.key, Policy.effect, Policy.condition, Policy.enforced, Tenant.classifications)
+    .join(Tenant, Tenant.id == Policy.tenant_id)
     .where(Policy.tenant_id == bindparam("tenant"), Policy.epoch_to.is_(None))
     .order_by(Policy.key)
 )
@@ -103,7 +110,17 @@ _OPEN = (
 
 def open_rules(session: Session, tenant: int) -> tuple[Rule, ...]:
     """The rules that stand, report-only ones included, by key."""
-    return tuple(Rule(*row) for row in session.execute(_OPEN, {"tenant": tenant}))
+    return tuple(Rule(*row[:-1]) for row in _OPEN.all(session, tenant=tenant))
+
+
+def rules_and_order(
+    session: Session, tenant: int, rules: Sequence[Rule] | None = None
+) -> tuple[tuple[Rule, ...], Sequence[str]]:
+    """The rules that stand (or `rules` in their stead), and the tenant's classifications where there are any."""
+    if rules is not None:
+        return tuple(rules), classifications(session, tenant) if rules else []
+    rows = _OPEN.all(session, tenant=tenant)
+    return tuple(Rule(*row[:-1]) for row in rows), rows[0].classifications if rows else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +167,8 @@ class Asking:
     """The rules of one snapshot, asked for one person through one app at one time. Not shared between threads."""
 
     def __init__(self, session: Session, subject: Subject, at: datetime, ordered: Sequence[str]) -> None:
-        self._variables = _variables(session, subject, at, ordered)
+        self._variables = _variables(subject, at, ordered)
+        self._session, self._subject = session, subject
         self._unknown = subject.unknown
         self._context: Any = _UNBUILT
         self._place: Signature | None = None
@@ -159,12 +177,18 @@ class Asking:
         """What some rules say of a place."""
         return Ruling(tuple(Judged(rule, self.outcome(rule, place)) for rule in rules))
 
+    def counts(self, rules: Iterable[Rule], place: Signature) -> bool:
+        """Whether one of some rules permits or forbids at a place."""
+        return any(Judged(rule, self.outcome(rule, place)).counts for rule in rules)
+
     def outcome(self, rule: Rule, place: Signature) -> Outcome:
         """What the rule says of a place."""
         compiled = _compiled(rule.condition)
         program = compiled.program
         if program is None or self._in_doubt(compiled.reads_of_principal):
             return "errs"
+        if not compiled.reads_of_principal.isdisjoint({"groups", ""}):
+            self._with_groups()
         try:
             value = program.execute(self._at(place))
         except Exception:  # noqa: BLE001 - whatever the engine raises is the rule's error
@@ -177,12 +201,20 @@ class Asking:
         """Whether a condition reads what nobody knows of the person."""
         return bool(self._unknown) and ("" in reads or not self._unknown.isdisjoint(reads))
 
+    def _with_groups(self) -> None:
+        """The person's groups among the variables; read only once a rule asks for them."""
+        principal = self._variables["principal"]
+        if "groups" not in principal:
+            principal["groups"] = _groups(self._session, self._subject)
+            self._context = _UNBUILT
+
     def _at(self, place: Signature) -> Any:
         """The context with this place in it. Attributes that CEL cannot take make every rule err."""
         import cel  # see _compiled
 
         if self._context is _UNBUILT:
             self._context = cel.Context(self._variables)
+            self._place = None
         if self._place is not place:
             self._place = None
             self._context.add_variable("document", dict(place.labels))
@@ -191,7 +223,7 @@ class Asking:
         return self._context
 
 
-def _variables(session: Session, subject: Subject, at: datetime, ordered: Sequence[str]) -> dict[str, Any]:
+def _variables(subject: Subject, at: datetime, ordered: Sequence[str]) -> dict[str, Any]:
     principal = {name: value for name, value in subject.attributes.items() if value is not None}
     principal.setdefault(CLEARANCE, DEFAULT_CLASSIFICATION)
     own = {"id": subject.name, "email": subject.email}
@@ -202,7 +234,6 @@ def _variables(session: Session, subject: Subject, at: datetime, ordered: Sequen
         "principal": {
             **{name: value for name, value in principal.items() if name not in {*own, "groups"}},
             **{name: value for name, value in own.items() if value is not None},
-            "groups": _groups(session, subject),
         },
         "app": {"id": subject.app.key} if subject.app else {},
         "request": request,
@@ -210,21 +241,17 @@ def _variables(session: Session, subject: Subject, at: datetime, ordered: Sequen
     }
 
 
+_NAMES = Prepared(
+    select(Principal.key, Principal.kind, Principal.subject_id).where(
+        of_tenant(Principal.tenant_id), among(Principal.id, "ids")
+    )
+)
+
+
 def _groups(session: Session, subject: Subject) -> list[str]:
     """Keys of every group the person is in, to any depth."""
-    wanted, found = sorted(subject.principals), set[str]()
-    for offset in range(0, len(wanted), _BATCH):
-        found.update(
-            session.scalars(
-                select(Principal.key).where(
-                    Principal.tenant_id == subject.tenant,
-                    Principal.id.in_(wanted[offset : offset + _BATCH]),
-                    Principal.kind == "group",
-                    Principal.subject_id.is_not(None),
-                )
-            )
-        )
-    return sorted(found)
+    rows = _NAMES.all(session, tenant=subject.tenant, ids=list(subject.principals))
+    return sorted({row.key for row in rows if row.kind == "group" and row.subject_id is not None})
 
 
 @dataclass(slots=True)
@@ -236,18 +263,19 @@ class Rulebook:
     stated: Mapping[int, Sequence[tuple[str, str, str]]]
     sources: Mapping[int, tuple[str, str]]
     asking: Asking
-    _seen: dict[int, Ruling] = field(default_factory=dict)
+    _seen: dict[tuple[int, int], Ruling] = field(default_factory=dict)
     _alike: dict[Signature, Ruling] = field(default_factory=dict)
 
     def __call__(self, chain: Sequence[NodeView]) -> Ruling:
         """What the rules say of the first node of a chain; each is evaluated once a signature."""
-        node = chain[0]
-        if node.id not in self._seen:
+        anchor = next((node for node in chain if node.id in self.stated), chain[-1])
+        key = (anchor.id, chain[0].source)
+        if key not in self._seen:
             place = signature_of(chain, self.stated, self.ordered, self.sources)
             if place not in self._alike:
                 self._alike[place] = self.asking.ruling(self.rules, place)
-            self._seen[node.id] = self._alike[place]
-        return self._seen[node.id]
+            self._seen[key] = self._alike[place]
+        return self._seen[key]
 
 
 def signature_of(
@@ -261,11 +289,16 @@ def signature_of(
     return Signature(tuple(sorted(labels.items())), *sources.get(chain[0].source, ("", "")))
 
 
+_SOURCES = Prepared(
+    select(Source.id, Source.key, Source.connector).where(
+        Source.tenant_id == bindparam("tenant"), among(Source.id, "ids")
+    )
+)
+
+
 def load_sources(session: Session, tenant: int, ids: Iterable[int]) -> dict[int, tuple[str, str]]:
     """Key and connector of sources."""
-    rows = session.execute(
-        select(Source.id, Source.key, Source.connector).where(Source.tenant_id == tenant, Source.id.in_(sorted(ids)))
-    )
+    rows = _SOURCES.all(session, tenant=tenant, ids=sorted(ids))
     return {id_: (key, connector) for id_, key, connector in rows}
 
 
@@ -275,20 +308,24 @@ def load_rulings(
     chains: Mapping[int, Sequence[NodeView]],
     at: datetime,
     rules: Sequence[Rule] | None = None,
+    *,
+    sources: Mapping[int, tuple[str, str]] | None = None,
 ) -> Rulings:
-    """The rulings for a person over some chains: one statement where there are no rules, five where there are.
+    """The rulings for a person over some chains: one statement where there are no rules, a few where there are.
 
-    `rules` are those to ask instead of the ones that stand, as a simulation does.
+    `rules` are those to ask instead of the ones that stand, as a simulation does; `sources` what is known of the
+    sources already, as `load_sources` tells it.
     """
-    found = open_rules(session, subject.tenant) if rules is None else rules
+    found, ordered = rules_and_order(session, subject.tenant, rules)
     if not found or subject.nobody:
         return no_rules
     nodes = {node.id: node for chain in chains.values() for node in chain}
-    ordered = classifications(session, subject.tenant)
+    known = dict(sources or {})
+    unknown = {node.source for node in nodes.values()} - known.keys()
     return Rulebook(
         rules=found,
         ordered=ordered,
         stated=load_labels(session, subject.tenant, nodes),
-        sources=load_sources(session, subject.tenant, {node.source for node in nodes.values()}),
+        sources=known | (load_sources(session, subject.tenant, unknown) if unknown else {}),
         asking=Asking(session, subject, at, ordered),
     )

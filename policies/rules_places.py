@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import CTE, ColumnElement, Select, bindparam, or_, select
+from sqlalchemy import CTE, ColumnElement, exists, or_, select
 from sqlalchemy.orm import Session
 
+from core.prepared import among, of_tenant
 from core.tables import AclNode, Label
-from policies.chains import load_chains, load_labels
-from policies.labels import classifications
-from policies.rules import Asking, Rule, Signature, load_sources, open_rules, signature_of
+from policies.anchors import Anchors
+from policies.rules import Asking, Rule, Signature, load_sources, rules_and_order
 from policies.subject import Subject
+from policies.tree import TENANT, Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +52,15 @@ NOT_RULED = Ruled()
 
 def load_places(session: Session, tenant: int, rules: Sequence[Rule] | None = None) -> Places:
     """The rules that stand (or `rules` in their stead), and where each signature holds: one statement without any."""
-    found = open_rules(session, tenant) if rules is None else tuple(rules)
+    found, order = rules_and_order(session, tenant, rules)
     if not found:
         return Places()
-    order = tuple(classifications(session, tenant))
-    ids = session.scalars(select(AclNode.id).where(AclNode.tenant_id == tenant, _is_anchor(tenant))).all()
-    chains = load_chains(session, ids)
-    stated = load_labels(session, tenant, {node.id for chain in chains.values() for node in chain})
-    sources = load_sources(session, tenant, {chain[0].source for chain in chains.values()})
+    anchors = Anchors(session, tenant, order)
+    sources = load_sources(session, tenant, anchors.sources)
     grouped: dict[Signature, list[int]] = {}
-    for id_, chain in chains.items():
-        grouped.setdefault(signature_of(chain, stated, order, sources), []).append(id_)
-    return Places(found, order, {place: tuple(held) for place, held in grouped.items()})
+    for (labels, source), ids in anchors.alike().items():
+        grouped.setdefault(Signature(labels, *sources.get(source, ("", ""))), []).extend(ids)
+    return Places(found, tuple(order), {place: tuple(held) for place, held in grouped.items()})
 
 
 def ruled(session: Session, subject: Subject, at: datetime, places: Places | None = None) -> Ruled:
@@ -75,30 +73,24 @@ def ruled(session: Session, subject: Subject, at: datetime, places: Places | Non
     if subject.nobody or not rules or not held.anchors:
         return NOT_RULED
     asking = Asking(session, subject, at, held.order)
+    forbids, permits = ([rule for rule in rules if rule.effect == effect] for effect in ("forbid", "permit"))
     permitted: list[int] = []
     forbidden: list[int] = []
     for place, anchors in held.anchors.items():
-        ruling = asking.ruling(rules, place)
-        if ruling.counting("forbid"):
+        if asking.counts(forbids, place):
             forbidden.extend(anchors)
-        elif ruling.counting("permit"):
+        elif asking.counts(permits, place):
             permitted.extend(anchors)
     return Ruled(tuple(permitted), tuple(forbidden))
 
 
-def region(name: str, tenant: int, anchors: Sequence[int]) -> CTE:
-    """The anchors and everything below each, down to the next anchor."""
-    base = select(AclNode.id).where(AclNode.tenant_id == tenant, AclNode.id.in_(_written_out(anchors)))
+def region(tree: Tree, name: str) -> CTE:
+    """The anchors bound as `name` and everything below each, down to the next anchor."""
+    base = select(AclNode.id).where(of_tenant(AclNode.tenant_id), among(AclNode.id, name))
     down = base.cte(name, recursive=True)
-    below = select(AclNode.id).join(down, AclNode.parent_id == down.c.id).where(~_is_anchor(tenant))
-    return down.union(below)
+    return down.union(tree.below(down, ~_is_anchor()))
 
 
-def _is_anchor(tenant: int) -> ColumnElement[bool]:
-    stated: Select[int] = select(Label.node_id).where(Label.tenant_id == tenant, Label.epoch_to.is_(None))
-    return or_(AclNode.parent_id.is_(None), AclNode.id.in_(stated))
-
-
-def _written_out(ids: Sequence[int]) -> ColumnElement[Sequence[int]]:
-    """Ids as literals in the statement: there may be more than a database takes as parameters."""
-    return bindparam(None, list(ids), expanding=True, literal_execute=True)
+def _is_anchor() -> ColumnElement[bool]:
+    states = exists().where(Label.tenant_id == TENANT, Label.node_id == AclNode.id, Label.epoch_to.is_(None))
+    return or_(AclNode.parent_id.is_(None), states)

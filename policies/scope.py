@@ -7,17 +7,21 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import CTE, ColumnElement, Select, func, or_, select, union
+from sqlalchemy import CTE, ColumnElement, Select, bindparam, func, literal_column, or_, select, text, union_all
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
-from core.db import now
-from core.tables import Ace, AclNode, Principal
-from policies.decide import source_gates
-from policies.epoch import bumped, current
+from core.clock import Instant, db_now
+from core.prepared import Prepared, among
+from core.tables import Ace, AclNode, PolicyEpoch, Principal, Source
+from policies.decide import GATE, Gate, gates_of
+from policies.epoch import bumped
 from policies.rules_places import Places, Ruled, load_places, region, ruled
 from policies.subject import Caller, Subject, resolve_subject
+from policies.tree import TENANT, Tree, is_lateral
 
 _MAKER: Final = object()
 
@@ -129,42 +133,71 @@ class ScopeCache:
                 self._places.popitem(last=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What every scope of a snapshot begins with: the tenant's epoch, the database's clock, and all sources."""
+
+    epoch: int
+    at: datetime
+    sources: tuple[tuple[int, Gate], ...]
+
+
+_PRESENT = Prepared(
+    select(PolicyEpoch.epoch, db_now().label("at"), Source.id, *GATE)
+    .outerjoin(Source, Source.tenant_id == PolicyEpoch.tenant_id)
+    .where(PolicyEpoch.tenant_id == bindparam("tenant"))
+)
+
+
+def present(session: Session, tenant: int) -> Present:
+    """The present of this snapshot, in one statement.
+
+    Raises:
+        NoResultFound: there is no such tenant.
+    """
+    rows = _PRESENT.all(session, tenant=tenant)
+    if not rows:
+        raise NoResultFound(f"there is no tenant {tenant}")
+    sources = tuple((row.id, Gate(*row[3:])) for row in rows if row.id is not None)
+    return Present(rows[0].epoch, rows[0].at, sources)
+
+
 def readable_by(session: Session, caller: Caller, cache: ScopeCache) -> ReadScope:
     """As `readable`, for names; within an epoch a caller is resolved once. The re-check resolves anew every time."""
-    epoch = current(session, caller.tenant)
-    subject = cache.subject(caller, epoch)
-    if subject is None or (subject.ends_at is not None and now(session) >= subject.ends_at):
+    moment = present(session, caller.tenant)
+    subject = cache.subject(caller, moment.epoch)
+    if subject is None or (subject.ends_at is not None and moment.at >= subject.ends_at):
         subject = resolve_subject(session, caller)
         if not bumped(session, caller.tenant):
-            cache.put_subject(caller, epoch, subject)
-    return _scope(session, subject, epoch, cache)
+            cache.put_subject(caller, moment.epoch, subject)
+    return _scope(session, subject, moment, cache)
 
 
 def readable(session: Session, subject: Subject, cache: ScopeCache | None = None) -> ReadScope:
     """Everything `subject` may read in this snapshot. What a session has not committed yet is never cached."""
-    return _scope(session, subject, current(session, subject.tenant), cache)
+    return _scope(session, subject, present(session, subject.tenant), cache)
 
 
-def _scope(session: Session, subject: Subject, epoch: int, cache: ScopeCache | None) -> ReadScope:
-    gates = source_gates(session, subject)
+def _scope(session: Session, subject: Subject, moment: Present, cache: ScopeCache | None) -> ReadScope:
+    gates = gates_of(subject, moment.at, moment.sources)
     sources = [] if subject.nobody else [one for one, shut in gates.items() if shut is None]
-    held = _nodes(session, subject, epoch, cache)
+    held = _nodes(session, subject, moment, cache)
     return ReadScope(
         _MAKER,
         tenant=subject.tenant,
         nodes=held.nodes,
         complement=held.complement,
         sources=sources,
-        epoch=epoch,
+        epoch=moment.epoch,
         reported=held.reported,
     )
 
 
-def _nodes(session: Session, subject: Subject, epoch: int, cache: ScopeCache | None) -> _Cached:
-    at = now(session)
+def _nodes(session: Session, subject: Subject, moment: Present, cache: ScopeCache | None) -> _Cached:
+    epoch, at = moment.epoch, moment.at
     places = _places(session, subject.tenant, epoch, cache)
     varying = ruled(session, subject, at, replace(places, rules=places.by_request)) if places.by_request else None
-    key = (subject.tenant, subject.user, subject.claims, subject.app.id if subject.app else None, varying)
+    key = (subject.tenant, subject.user, subject.app.id if subject.app else None, subject.claims, varying)
     held = cache.get(key, epoch, at) if cache else None
     if held is None:
         held = _compute(session, subject, epoch, at, places)
@@ -189,13 +222,18 @@ def _compute(session: Session, subject: Subject, epoch: int, at: datetime, place
     nodes = frozenset[int]()
     reported: list[tuple[int, int]] = []
     if not subject.nobody:
-        nodes = frozenset(session.scalars(readable_nodes(subject, at, ruled(session, subject, at, places))))
+        nodes = _told(session, subject, at, ruled(session, subject, at, places))
         reported = _reported(session, subject, at, places, nodes)
-    known = session.scalar(select(func.count()).select_from(AclNode).where(AclNode.tenant_id == subject.tenant)) or 0
-    complement = known > 0 and len(nodes) > known // 2
+    complement = bool(nodes) and _fewer(session, subject.tenant, 2 * len(nodes))
     if complement:
         nodes = _all_nodes(session, subject.tenant) - nodes
     return _Cached(epoch, ends_at, tuple(sorted(nodes)), complement=complement, reported=tuple(reported))
+
+
+def _told(session: Session, subject: Subject, at: datetime, rules: Ruled) -> frozenset[int]:
+    """The nodes that `readable_nodes` selects."""
+    prepared, values = _asked(session, subject, at, rules)
+    return frozenset(row[0] for row in prepared.plain(session, **values))
 
 
 def _reported(
@@ -207,7 +245,7 @@ def _reported(
         if rule.enforced or rule.effect != "permit":
             continue
         trial = replace(places, rules=tuple(replace(one, enforced=one.enforced or one == rule) for one in places.rules))
-        opened = set(session.scalars(readable_nodes(subject, at, ruled(session, subject, at, trial)))) - nodes
+        opened = _told(session, subject, at, ruled(session, subject, at, trial)) - nodes
         if opened:
             found.append((rule.id, len(opened)))
     return found
@@ -217,88 +255,131 @@ def _all_nodes(session: Session, tenant: int) -> frozenset[int]:
     return frozenset(session.scalars(select(AclNode.id).where(AclNode.tenant_id == tenant)))
 
 
+def _fewer(session: Session, tenant: int, than: int) -> bool:
+    """Whether the tenant has fewer nodes than that; no more of them are counted."""
+    some = select(AclNode.id).where(AclNode.tenant_id == tenant).limit(than).subquery()
+    return (session.scalar(select(func.count()).select_from(some)) or 0) < than
+
+
+_CHANGES = Prepared(
+    select(
+        *(
+            select(func.min(column))
+            .where(Ace.tenant_id == bindparam("tenant"), Ace.epoch_to.is_(None), column > bindparam("at"))
+            .scalar_subquery()
+            .label(name)
+            for name, column in (("begins", Ace.not_before), ("ends", Ace.expires_at))
+        )
+    )
+)
+
+
 def _next_change(session: Session, tenant: int, at: datetime) -> datetime | None:
     """The next time after `at` at which an entry of the tenant begins or ends."""
-    times = [
-        session.scalar(select(func.min(column)).where(Ace.tenant_id == tenant, Ace.epoch_to.is_(None), column > at))
-        for column in (Ace.not_before, Ace.expires_at)
-    ]
+    times: list[datetime | None] = _CHANGES.all(session, tenant=tenant, at=at)[0]
     return min((one for one in times if one is not None), default=None)
 
 
-def readable_nodes(subject: Subject, at: datetime, rules: Ruled) -> Select[int]:
+def readable_nodes(session: Session, subject: Subject, at: datetime, rules: Ruled) -> Select[int]:
     """The statement for the nodes whose entries and rules let `subject` read `at` a time, as set operations downwards.
 
     A source's entry reaches down to the next node that does not inherit, an admin's to the leaves, a rule to where
     other labels begin. Below a `narrow` node nothing is readable where the node above it is not. `rules` is what
     `policies.rules_places.ruled` says for the same subject and time.
     """
-    allowed = union(
-        select(_reach("allow_source", _entries(subject, "allow", "source", at), through_breaks=False).c.id),
-        select(_reach("allow_admin", _entries(subject, "allow", "admin", at), through_breaks=True).c.id),
-        *([select(region("permitted", subject.tenant, rules.permitted).c.id)] if rules.permitted else []),
-    )
-    refused = union(
-        select(_reach("deny_source", _entries(subject, "deny", "source", at), through_breaks=False).c.id),
-        select(_reach("deny_admin", _entries(subject, "deny", "admin", at), through_breaks=True).c.id),
-        select(_reach("shut", _shut(subject.tenant), through_breaks=True).c.id),
-        *([select(region("forbidden", subject.tenant, rules.forbidden).c.id)] if rules.forbidden else []),
-    )
-    own = (
-        select(AclNode.id)
-        .where(AclNode.tenant_id == subject.tenant, AclNode.id.in_(allowed), AclNode.id.not_in(refused))
-        .cte("own")
-    )
-    return select(own.c.id).where(own.c.id.not_in(select(_narrowed_out(subject.tenant, own).c.id)))
+    prepared, values = _asked(session, subject, at, rules)
+    return prepared.statement.params(values)
 
 
-def _reach(name: str, base: Select[int], *, through_breaks: bool) -> CTE:
+def _asked(session: Session, subject: Subject, at: datetime, rules: Ruled) -> tuple[Prepared, dict[str, Any]]:
+    """The statement for what there is to ask about, and its values."""
+    through = None if subject.app is None else subject.app.principal
+    prepared = statement(
+        lateral=is_lateral(session),
+        through_app=through is not None,
+        permitted=bool(rules.permitted),
+        forbidden=bool(rules.forbidden),
+    )
+    values: dict[str, Any] = {
+        "tenant": subject.tenant,
+        "at": at,
+        "mine": sorted(subject.principals),
+        "denied": sorted(subject.denied_as | ({through} if through is not None else set())),
+    }
+    if through is not None:
+        values["app"] = through
+    if rules.permitted:
+        values["permitted"] = list(rules.permitted)
+    if rules.forbidden:
+        values["forbidden"] = list(rules.forbidden)
+    return prepared, values
+
+
+@cache
+def statement(*, lateral: bool, through_app: bool, permitted: bool, forbidden: bool) -> Prepared:
+    """What `readable_nodes` describes, put together once for each of the few forms it has."""
+    tree = Tree(lateral)
+
+    def reach(effect: str, origin: str) -> Select[int]:
+        entries = _entries(effect, origin, through_app=through_app)
+        return select(_reach(tree, f"{effect}_{origin}", entries, through_breaks=origin == "admin").c.id)
+
+    allowed = union_all(
+        *(reach("allow", origin) for origin in ("source", "admin")),
+        *([select(region(tree, "permitted").c.id)] if permitted else []),
+    )
+    refused = union_all(
+        *(reach("deny", origin) for origin in ("source", "admin")),
+        select(_reach(tree, "shut", _shut(), through_breaks=True).c.id),
+        *([select(region(tree, "forbidden").c.id)] if forbidden else []),
+    )
+    own = tree.without(select(allowed.subquery().c.id), select(refused.subquery().c.id)).cte("own")
+    return Prepared(tree.without(select(own.c.id), select(_narrowed_out(tree, own).c.id)))
+
+
+def _reach(tree: Tree, name: str, base: Select[int], *, through_breaks: bool) -> CTE:
     reach = base.cte(name, recursive=True)
-    below = select(AclNode.id).join(reach, AclNode.parent_id == reach.c.id)
-    return reach.union(below if through_breaks else below.where(AclNode.mode == "inherit"))
+    return reach.union(tree.below(reach, *(() if through_breaks else (AclNode.mode == literal_column("'inherit'"),))))
 
 
-def _entries(subject: Subject, effect: str, origin: str, at: datetime) -> Select[int]:
-    """Nodes with an entry of this kind in force for `subject` `at` a time."""
+def _entries(effect: str, origin: str, *, through_app: bool) -> Select[int]:
+    """Nodes with an entry of this kind in force for the caller `at` a time."""
     unresolved = select(Principal.id).where(
-        Principal.tenant_id == subject.tenant,
-        Principal.kind.in_(["user", "group", "app"]),
+        Principal.tenant_id == TENANT,
+        Principal.kind.in_([literal_column(f"'{kind}'") for kind in ("user", "group", "app")]),
         Principal.subject_id.is_(None),
     )
-    through = [] if subject.app is None else [Ace.app_id == subject.app.principal]
-    mine = set(subject.principals)
     if effect == "allow":
-        who: ColumnElement[bool] = Ace.principal_id.in_(sorted(mine)) & Ace.principal_id.not_in(unresolved)
+        who: ColumnElement[bool] = among(Ace.principal_id, "mine") & Ace.principal_id.not_in(unresolved)
     else:
-        mine |= subject.denied_as | ({subject.app.principal} if subject.app else set())
-        who = or_(Ace.principal_id.in_(sorted(mine)), Ace.principal_id.in_(unresolved) & Ace.waived.is_(False))
+        who = or_(among(Ace.principal_id, "denied"), Ace.principal_id.in_(unresolved) & Ace.waived.is_(False))
+    at: Any = bindparam("at", type_=Instant())
     return select(Ace.node_id.label("id")).where(
-        Ace.tenant_id == subject.tenant,
-        Ace.effect == effect,
-        Ace.origin == origin,
+        Ace.tenant_id == TENANT,
+        Ace.effect == literal_column(f"'{effect}'"),
+        Ace.origin == literal_column(f"'{origin}'"),
         Ace.epoch_to.is_(None),
         who,
-        or_(Ace.app_id.is_(None), *through),
+        or_(Ace.app_id.is_(None), *([Ace.app_id == bindparam("app")] if through_app else [])),
         or_(Ace.not_before.is_(None), Ace.not_before <= at),
         or_(Ace.expires_at.is_(None), Ace.expires_at > at),
     )
 
 
-def _shut(tenant: int) -> Select[int]:
-    return select(AclNode.id).where(AclNode.tenant_id == tenant, AclNode.closed)
+def _shut() -> Select[int]:
+    return select(AclNode.id).where(AclNode.tenant_id == TENANT, text("acl_node.closed"))
 
 
-def _narrowed_out(tenant: int, own: CTE) -> CTE:
+def _narrowed_out(tree: Tree, own: CTE) -> CTE:
     """Nodes that a `narrow` node above, or they themselves, take away because its parent is not readable."""
     out = (
         select(AclNode.id)
         .where(
-            AclNode.tenant_id == tenant,
-            AclNode.mode == "narrow",
-            AclNode.parent_id.is_not(None),
+            AclNode.tenant_id == TENANT,
+            AclNode.mode == literal_column("'narrow'"),
+            (AclNode.parent_id + 0).is_not(None),
             AclNode.parent_id.not_in(select(own.c.id)),
         )
         .cte("narrowed_out", recursive=True)
     )
-    below = select(AclNode.id).join(out, AclNode.parent_id == out.c.id).where(AclNode.mode.in_(["inherit", "narrow"]))
-    return out.union(below)
+    return out.union(tree.below(out, AclNode.mode.in_([literal_column("'inherit'"), literal_column("'narrow'")])))

@@ -14,6 +14,8 @@ from core.tables.directory import OPEN
 _BEGINS = text("epoch_to IS NULL AND not_before IS NOT NULL")
 _OWN = text("document_id IS NOT NULL")
 _ENDS = text("epoch_to IS NULL AND expires_at IS NOT NULL")
+_CLOSED = text("closed")
+_NARROW = text("mode = 'narrow'")
 
 
 class AclNode(Base):
@@ -26,9 +28,10 @@ class AclNode(Base):
     __tablename__ = "acl_node"
     __table_args__ = (
         UniqueConstraint("source_id", "key"),
-        Index(None, "parent_id"),
-        Index(None, "tenant_id"),
         Index("ix_acl_node_document", "document_id", sqlite_where=_OWN, postgresql_where=_OWN),
+        Index("ix_acl_node_below", "tenant_id", "parent_id", "mode"),
+        Index("ix_acl_node_closed", "tenant_id", sqlite_where=_CLOSED, postgresql_where=_CLOSED),
+        Index("ix_acl_node_narrow", "tenant_id", "mode", "parent_id", sqlite_where=_NARROW, postgresql_where=_NARROW),
     )
 
     id: Mapped[PrimaryKey]
@@ -81,7 +84,7 @@ class Label(Base):
     """A classification or free attribute stated at a node; closed by `epoch_to`, never deleted."""
 
     __tablename__ = "label"
-    __table_args__ = (Index("ix_label_node_open", "node_id", sqlite_where=OPEN, postgresql_where=OPEN),)
+    __table_args__ = (Index("ix_label_node_open", "tenant_id", "node_id", sqlite_where=OPEN, postgresql_where=OPEN),)
 
     id: Mapped[PrimaryKey]
     tenant_id: Mapped[TenantId]

@@ -107,6 +107,14 @@ def upgrade() -> None:  # noqa: PLR0915
         sqlite_autoincrement=True,
     )
     with op.batch_alter_table("acl_node", schema=None) as batch_op:
+        batch_op.create_index("ix_acl_node_below", ["tenant_id", "parent_id", "mode"], unique=False)
+        batch_op.create_index(
+            "ix_acl_node_closed",
+            ["tenant_id"],
+            unique=False,
+            sqlite_where=sa.text("closed"),
+            postgresql_where=sa.text("closed"),
+        )
         batch_op.create_index(
             "ix_acl_node_document",
             ["document_id"],
@@ -114,8 +122,13 @@ def upgrade() -> None:  # noqa: PLR0915
             sqlite_where=sa.text("document_id IS NOT NULL"),
             postgresql_where=sa.text("document_id IS NOT NULL"),
         )
-        batch_op.create_index(batch_op.f("ix_acl_node_parent_id"), ["parent_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_acl_node_tenant_id"), ["tenant_id"], unique=False)
+        batch_op.create_index(
+            "ix_acl_node_narrow",
+            ["tenant_id", "mode", "parent_id"],
+            unique=False,
+            sqlite_where=sa.text("mode = 'narrow'"),
+            postgresql_where=sa.text("mode = 'narrow'"),
+        )
 
     op.create_table(
         "admin_grant",
@@ -448,7 +461,7 @@ def upgrade() -> None:  # noqa: PLR0915
     with op.batch_alter_table("label", schema=None) as batch_op:
         batch_op.create_index(
             "ix_label_node_open",
-            ["node_id"],
+            ["tenant_id", "node_id"],
             unique=False,
             sqlite_where=sa.text("epoch_to IS NULL"),
             postgresql_where=sa.text("epoch_to IS NULL"),
@@ -944,13 +957,16 @@ def downgrade() -> None:  # noqa: PLR0915
 
     op.drop_table("admin_grant")
     with op.batch_alter_table("acl_node", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_acl_node_tenant_id"))
-        batch_op.drop_index(batch_op.f("ix_acl_node_parent_id"))
+        batch_op.drop_index(
+            "ix_acl_node_narrow", sqlite_where=sa.text("mode = 'narrow'"), postgresql_where=sa.text("mode = 'narrow'")
+        )
         batch_op.drop_index(
             "ix_acl_node_document",
             sqlite_where=sa.text("document_id IS NOT NULL"),
             postgresql_where=sa.text("document_id IS NOT NULL"),
         )
+        batch_op.drop_index("ix_acl_node_closed", sqlite_where=sa.text("closed"), postgresql_where=sa.text("closed"))
+        batch_op.drop_index("ix_acl_node_below")
 
     op.drop_table("acl_node")
     with op.batch_alter_table("ace", schema=None) as batch_op:

@@ -29,6 +29,7 @@ WORLD = World(
     documents={"note": WDoc("root")},
 )
 Change = Callable[[Session, Built], Any]
+PRESENT = scope.present
 
 
 def _put(
@@ -245,10 +246,21 @@ def test_the_cache_serves_while_nothing_changes(sqlite_db: Database, monkeypatch
     built = _built(sqlite_db)
     cache = scope.ScopeCache()
     first = _scope(sqlite_db, built, cache)
-    monkeypatch.setattr(scope, "readable_nodes", None)
+    monkeypatch.setattr(scope, "_told", None)
     assert _scope(sqlite_db, built, cache).nodes == first.nodes
     with pytest.raises(TypeError):
         _scope(sqlite_db, built, cache, "bob")
+
+
+def test_tokens_that_claim_other_things_share_no_scope(sqlite_db: Database) -> None:
+    built, cache = _built(sqlite_db), scope.ScopeCache()
+    with sqlite_db.read() as session:
+        plain = subject.resolve_subject(session, subject.Caller(built.tenant, "bob"))
+        staff = subject.resolve_subject(session, subject.Caller(built.tenant, "ana")).principals
+        claiming = replace(plain, principals=plain.principals | staff, claims="0a1b")
+        assert scope.readable(session, claiming, cache).nodes == (built.nodes["root"],)
+        assert scope.readable(session, plain, cache).nodes == ()
+        assert scope.readable(session, claiming, cache).nodes == (built.nodes["root"],)
 
 
 def test_what_is_not_committed_is_not_cached(sqlite_db: Database) -> None:
@@ -279,7 +291,7 @@ def test_entries_and_the_cache_turn_at_exactly_their_time(
     for shift in (-1, 0, 1):
         at = turn + timedelta(microseconds=shift)
         monkeypatch.setattr(decide, "now", lambda _, at=at: at)
-        monkeypatch.setattr(scope, "now", lambda _, at=at: at)
+        monkeypatch.setattr(scope, "present", lambda s, tenant, at=at: replace(PRESENT(s, tenant), at=at))
         found = _scope(sqlite_db, built, cache, "bob")
         with sqlite_db.read() as session:
             who = subject.resolve_subject(session, subject.Caller(built.tenant, "bob"))
@@ -293,7 +305,8 @@ def test_freshness_is_asked_outside_the_cache(sqlite_db: Database, monkeypatch: 
     built = _built(sqlite_db, replace(WORLD, sources={"s": WSource(max_age=3600, crawled=0)}))
     cache = scope.ScopeCache()
     assert _reads(sqlite_db, built, cache)
-    monkeypatch.setattr(decide, "now", lambda session: now(session) + timedelta(hours=2))
+    later = timedelta(hours=2)
+    monkeypatch.setattr(scope, "present", lambda s, one: replace(PRESENT(s, one), at=PRESENT(s, one).at + later))
     assert _scope(sqlite_db, built, cache).empty
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from random import Random
@@ -14,16 +14,25 @@ from sqlalchemy.orm import Session
 
 from core.db import Database
 from core.tables import Ace, AclNode, Principal
-from policies import chains, decide, directory, epoch, labels, nodes, rules, rules_places, scope
+from policies import anchors, chains, decide, directory, epoch, labels, nodes, rules, rules_places, scope
 from policies.chains import EntryView, NodeView
 from policies.rules_places import NOT_RULED
 from policies.subject import Subject
+from policies.tree import Tree
 from tests.factories.agreement import check, differences
 from tests.factories.random_world import random_world
 from tests.factories.world import WDoc, WEntry, WNode, World, WRule, WUser, build
 
 SEEDS = range(8)
 Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+@pytest.fixture(autouse=True)
+def _built_anew() -> Iterator[None]:
+    """Statements that are put together once are put together with the fault, and again without it."""
+    scope.statement.cache_clear()
+    yield
+    scope.statement.cache_clear()
 
 
 def _no_deny_inheritance(patch: pytest.MonkeyPatch) -> None:
@@ -43,8 +52,8 @@ def _no_deny_inheritance(patch: pytest.MonkeyPatch) -> None:
 def _no_deny_inheritance_in_the_scope(patch: pytest.MonkeyPatch) -> None:
     reach = scope._reach
 
-    def mutant(name: str, base: Select[int], *, through_breaks: bool) -> Any:
-        return base.cte(name) if name.startswith("deny") else reach(name, base, through_breaks=through_breaks)
+    def mutant(tree: Tree, name: str, base: Select[int], *, through_breaks: bool) -> Any:
+        return base.cte(name) if name.startswith("deny") else reach(tree, name, base, through_breaks=through_breaks)
 
     patch.setattr(scope, "_reach", mutant)
 
@@ -77,7 +86,7 @@ def _closed_ignored_below_breaks(patch: pytest.MonkeyPatch) -> None:
 
 
 def _closed_ignored_in_the_scope(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(scope, "_shut", lambda tenant: select(AclNode.id).where(false()))
+    patch.setattr(scope, "_shut", lambda: select(AclNode.id).where(false()))
 
 
 def _union_with_the_apps_sources(patch: pytest.MonkeyPatch) -> None:
@@ -97,8 +106,8 @@ def _union_with_the_apps_sources(patch: pytest.MonkeyPatch) -> None:
 def _apps_sources_ignored(patch: pytest.MonkeyPatch) -> None:
     gate = decide._gate
 
-    def mutant(subject: Subject, at: datetime, **source: Any) -> str | None:
-        return gate(replace(subject, app=None), at, **source)
+    def mutant(subject: Subject, at: datetime, source: decide.Gate) -> str | None:
+        return gate(replace(subject, app=None), at, source)
 
     patch.setattr(decide, "_gate", mutant)
 
@@ -116,22 +125,22 @@ def _unresolved_deny_ignored(patch: pytest.MonkeyPatch) -> None:
 def _unresolved_deny_ignored_in_the_scope(patch: pytest.MonkeyPatch) -> None:
     entries = scope._entries
 
-    def mutant(subject: Subject, effect: str, origin: str, at: datetime) -> Any:
+    def mutant(effect: str, origin: str, *, through_app: bool) -> Any:
         known = select(Principal.id).where(Principal.subject_id.is_not(None) | (Principal.kind == "everyone"))
-        return entries(subject, effect, origin, at).where(Ace.principal_id.in_(known))
+        return entries(effect, origin, through_app=through_app).where(Ace.principal_id.in_(known))
 
     patch.setattr(scope, "_entries", mutant)
 
 
 def _narrow_is_only_a_break(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(scope, "_narrowed_out", lambda tenant, own: select(AclNode.id).where(false()).cte("narrowed_out"))
+    patch.setattr(scope, "_narrowed_out", lambda tree, own: select(AclNode.id).where(false()).cte("narrowed_out"))
 
 
 def _admin_stops_at_breaks(patch: pytest.MonkeyPatch) -> None:
     reach = scope._reach
 
-    def mutant(name: str, base: Select[int], *, through_breaks: bool) -> Any:
-        return reach(name, base, through_breaks=through_breaks and name == "shut")
+    def mutant(tree: Tree, name: str, base: Select[int], *, through_breaks: bool) -> Any:
+        return reach(tree, name, base, through_breaks=through_breaks and name == "shut")
 
     patch.setattr(scope, "_reach", mutant)
 
@@ -167,7 +176,16 @@ def _rules_ignored_in_the_scope(patch: pytest.MonkeyPatch) -> None:
 
 
 def _a_rule_reaches_past_other_labels(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(rules_places, "_is_anchor", lambda tenant: AclNode.parent_id.is_(None))
+    patch.setattr(rules_places, "_is_anchor", lambda: AclNode.parent_id.is_(None))
+
+
+def _the_sources_label_beats_an_admins_nearer_one_in_the_scope(patch: pytest.MonkeyPatch) -> None:
+    below = anchors.Anchors._below
+
+    def mutant(self: anchors.Anchors, above: anchors.State, own: anchors.Own) -> Any:
+        return tuple((key, (0, value)) for key, (_, value) in below(self, above, own))
+
+    patch.setattr(anchors.Anchors, "_below", mutant)
 
 
 def _report_only_rules_enforced(patch: pytest.MonkeyPatch) -> None:
@@ -194,8 +212,8 @@ def _a_permit_opens_closed_places(patch: pytest.MonkeyPatch) -> None:
 def _values_outside_the_list_rank_lowest(patch: pytest.MonkeyPatch) -> None:
     variables = rules._variables
 
-    def mutant(session: Session, subject: Subject, at: datetime, ordered: Sequence[str]) -> Any:
-        return variables(session, subject, at, ["cosmic", "secret", *ordered])
+    def mutant(subject: Subject, at: datetime, ordered: Sequence[str]) -> Any:
+        return variables(subject, at, ["cosmic", "secret", *ordered])
 
     patch.setattr(rules, "_variables", mutant)
 
@@ -219,6 +237,7 @@ MUTANTS: list[Plant] = [
     _a_forbid_that_errs_is_ignored_in_the_decision_alone,
     _rules_ignored_in_the_scope,
     _a_rule_reaches_past_other_labels,
+    _the_sources_label_beats_an_admins_nearer_one_in_the_scope,
     _report_only_rules_enforced,
     _a_permit_opens_closed_places,
     _values_outside_the_list_rank_lowest,
@@ -260,11 +279,12 @@ def _ruled() -> World:
             "high": WNode("s", parent="root", labels={"classification": "restricted"}),
             "low": WNode("s", parent="high", labels={"classification": "public"}),
             "odd": WNode("s", parent="root", labels={"classification": "secret"}),
+            "freed": WNode("s", parent="high", admin_labels={"classification": "public"}),
             "bare": WNode("s", labels={"department": "law"}),
             "shut": WNode("s", parent="bare", closed=True),
             "free": WNode("s", parent="bare", mode="break", labels={"department": "hr"}),
         },
-        documents={key: WDoc(key) for key in ("root", "high", "low", "odd", "bare", "shut", "free")},
+        documents={key: WDoc(key) for key in ("root", "high", "low", "odd", "freed", "bare", "shut", "free")},
         rules=(
             WRule("forbid", "rank(document.classification) > rank(principal.clearance)"),
             WRule("permit", "has(document.department) && document.department == principal.department"),
