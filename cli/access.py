@@ -90,8 +90,7 @@ def show_explanation(out: Console, told: dict[str, Any]) -> None:
         out.print(
             Text(f"  by rule {told['rule']['key']}, which {told['rule']['outcome']}: {told['rule']['condition']}")
         )
-    for one in told["losing"]:
-        out.print(Text(f"  outweighed: {_entry(one)}", style="dim"))
+    _show_beside(out, told)
     if told["gate"]:
         out.print(Text(f"  source {told['gate']['source']}: {told['gate']['shut'] or 'open'}"))
     for one in told["labels"]:
@@ -102,6 +101,16 @@ def show_explanation(out: Console, told: dict[str, Any]) -> None:
             for node in chain:
                 _show_node(out, node)
     out.print(Text(f"  at {told['at']}, policy epoch {told['epoch']}", style="dim"))
+
+
+def _show_beside(out: Console, told: dict[str, Any]) -> None:
+    """What was outweighed, and what is in doubt."""
+    from rich.text import Text
+
+    for one in told["losing"]:
+        out.print(Text(f"  outweighed: {_entry(one)}", style="dim"))
+    for one in told["notes"]:
+        out.print(Text(f"  in doubt: {one}", style="yellow"))
 
 
 def _show_node(out: Console, node: dict[str, Any]) -> None:

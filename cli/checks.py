@@ -33,6 +33,7 @@ class Finding:
 def examine(settings: Settings) -> Iterator[Finding]:
     """Every check in turn; one that fails never stops the next."""
     from api.runtime import Runtime
+    from cli.checks_identity import directories, issuers  # reads this module
 
     yield from _settings(settings)
     yield _guard("data folder", lambda: _data_folder(settings), "make it writable for this account, or set data_dir")
@@ -58,6 +59,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         if sql.state == "ok":
             yield from _sources(runtime)
             yield from _models(runtime)
+            yield from directories(runtime, _guard)
+        yield from issuers(runtime, _guard)
     finally:
         runtime.close()
     yield _tesseract()

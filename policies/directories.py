@@ -16,10 +16,13 @@ from sqlalchemy.orm import Session
 
 from core.clock import to_us
 from core.db import now
+from core.prepared import Prepared
 from core.tables import Directory
 
-_LIMITED = select(Directory.key, Directory.max_age_s, Directory.synced_at).where(
-    Directory.tenant_id == bindparam("tenant"), Directory.max_age_s.is_not(None)
+_LIMITED = Prepared(
+    select(Directory.key, Directory.max_age_s, Directory.synced_at).where(
+        Directory.tenant_id == bindparam("tenant"), Directory.max_age_s.is_not(None)
+    )
 )
 
 
@@ -33,7 +36,7 @@ class Standing:
 
 def standing(session: Session, tenant: int, *, at: datetime | None = None) -> Standing:
     """How the tenant's directories stand `at` a time (None: the database's now)."""
-    rows = session.execute(_LIMITED, {"tenant": tenant}).all()
+    rows = _LIMITED.all(session, tenant=tenant)
     if not rows:
         return Standing()
     at = at or now(session)

@@ -86,6 +86,13 @@ def load_memberships(session: Session, tenant: int, stale: Collection[str] = ())
     return Memberships({member: tuple(sorted(groups)) for member, groups in above.items()})
 
 
+def load_both(session: Session, tenant: int) -> tuple[Memberships, dict[int, Person]]:
+    """The memberships that count now, and everybody."""
+    stale = standing(session, tenant).stale
+    memberships = load_memberships(session, tenant, stale)
+    return memberships, load_people(session, tenant, None if stale else memberships)
+
+
 def load_people(session: Session, tenant: int, memberships: Memberships | None = None) -> dict[int, Person]:
     """Every active user of a tenant, by id, in a few statements however many there are.
 

@@ -16,7 +16,7 @@ from policies.chains import load_chains
 from policies.decide import Verdict, decide, source_gates
 from policies.epoch import current
 from policies.model import EVERYONE
-from policies.people import Memberships, Person, classes, load_memberships, load_people, rule_trait
+from policies.people import Memberships, Person, classes, load_both, rule_trait
 from policies.scope import readable
 from policies.subject import Caller, Subject, resolve_subject
 
@@ -96,8 +96,7 @@ def who_can_read(
     A document that does not exist has no readers.
     """
     at = at or now(session)
-    memberships = load_memberships(session, tenant)
-    people = load_people(session, tenant, memberships)
+    memberships, people = load_both(session, tenant)
     node, pending, source = _place(session, tenant, document)
     named = named_on(session, tenant, [one for one in (node, pending) if one is not None])
     teller = Teller(session, memberships)

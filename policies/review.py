@@ -18,7 +18,7 @@ from policies.decide import decide
 from policies.epoch import current
 from policies.labels import CLASSIFICATION, classifications, effective, rank
 from policies.model import EVERYONE
-from policies.people import Memberships, Person, classes, load_memberships, load_people, rule_trait
+from policies.people import Memberships, Person, classes, load_both, rule_trait
 from policies.readers import Place, Teller, named_on, places, stamp, subject_of, visible
 from policies.usage import Usage, load_usage
 
@@ -103,8 +103,8 @@ class _Review:
     def __init__(self, session: Session, tenant: int, at: datetime, since: datetime) -> None:
         self.since = since
         self._session, self._tenant, self._at = session, tenant, at
-        self._memberships: Memberships = load_memberships(session, tenant)
-        self.people = load_people(session, tenant, self._memberships)
+        self._memberships: Memberships
+        self._memberships, self.people = load_both(session, tenant)
         self._places = {one.document: one for one in places(session, tenant)}
         self._chains = load_chains(session, {one.node for one in self._places.values()})
         self._usage: Usage = load_usage(session, tenant, since)

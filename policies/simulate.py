@@ -137,7 +137,8 @@ class _World:
     def told_apart_by(self, person: int, named: frozenset[int]) -> Hashable:
         """What of a person can matter here, to entries that name `named` and to rules."""
         held = self.people.get(person)
-        return (held is None, (held or _NOBODY).principals & named, self._trait(held or _NOBODY))
+        told = held or _NOBODY
+        return (held is None, told.principals & named, told.doubt, self._trait(told))
 
 
 class _Compared:

@@ -66,6 +66,14 @@ class Tokens:
         """Whether there is an issuer at all."""
         return bool(self._issuers)
 
+    def reach(self, issuer: str) -> int:
+        """How many keys an issuer has that fit its algorithms, asked now.
+
+        Raises:
+            AmbitError: they cannot be had; the message says why.
+        """
+        return self._issuers[issuer][1].reach()
+
     def check(self, text: str) -> Token:
         """What a token says, once all of it holds.
 

@@ -60,6 +60,14 @@ class IssuerKeys:
             raise IssuerUnavailableError(f"no keys of {self._issuer.issuer} that are young enough")
         return found
 
+    def reach(self) -> int:
+        """Fetches the keys now; how many fit the algorithms.
+
+        Raises:
+            AmbitError: they cannot be had; the message says why.
+        """
+        return len(self._fetch())
+
     def _age(self) -> float:
         return self._clock() - self._held.fetched
 

@@ -45,18 +45,18 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The share of a directory, and the number, that one sync may remove."""
+    """The share of a directory, and the number, that one sync may remove; never all of it."""
 
     share: float
     least: int
 
     def check(self, what: str, standing: int, gone: int) -> None:
-        """Refuses a removal above both.
+        """Refuses a removal above both, and of all there is.
 
         Raises:
             DirectoryHeldError: it is.
         """
-        if gone > self.least and gone > self.share * standing:
+        if gone and (gone == standing or (gone > self.least and gone > self.share * standing)):
             raise DirectoryHeldError(
                 f"{gone} of {standing} {what} are missing; look whether the directory was read whole, then approve it"
             )

@@ -166,9 +166,8 @@ def test_what_goes_leaves_what_it_was(sqlite_db: Database) -> None:
         directory.remove(session, built.tenant, "user:ana")
     with sqlite_db.read() as session:
         state = session.scalars(select(StateHistory.state).where(StateHistory.kind == "user")).all()[-1]
-        assert state == {
-            "key": "ana", "email": "ana@example.com", "active": True, "email_verified": True, "attributes": {},
-        }  # fmt: skip
+        said = {"email": "ana@example.com", "active": True, "email_verified": True, "attributes": {}}
+        assert state == {"key": "ana", **said, "stated": {"admin": said}}
 
 
 def test_the_past_can_not_be_changed_through_its_copy(sqlite_db: Database) -> None:

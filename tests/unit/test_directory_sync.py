@@ -208,6 +208,14 @@ def test_a_sync_that_would_remove_too_much_is_held_until_it_is_approved(
     assert company.subject("ana@example.org").nobody
 
 
+def test_an_empty_answer_never_wipes_a_small_directory(company: Company) -> None:
+    company.sync()
+    company.declare(config={"users": "(uid=nobody)"})
+    with pytest.raises(DirectoryHeldError, match="2 of 2 users"):
+        company.sync()
+    assert company.groups("ana@example.org") == {"legal", "staff"}
+
+
 def test_who_cannot_be_trusted_is_not_read(company: Company, server: Slapd) -> None:
     for change in (
         {"ca_file": None},
