@@ -18,7 +18,7 @@ Similarity = Callable[[str, Sequence[str]], Sequence[float]]
 
 def load_config(db: Database, tenant: int) -> GatewayConfig:
     """Every Model and Route of a tenant as it stands."""
-    with db.read() as session:
+    with db.read(tenant) as session:
         rows = session.scalars(
             select(ConfigObject).where(ConfigObject.tenant_id == tenant, ConfigObject.kind.in_(["Model", "Route"]))
         ).all()
@@ -34,7 +34,7 @@ def make_gateway(
     """The gateway of one tenant; a changed declaration holds at the next request."""
 
     def secret(name: str) -> str:
-        with db.read() as session:
+        with db.read(tenant) as session:
             return resolve_secret(session, keyring, tenant, name)
 
     return Gateway(

@@ -146,7 +146,7 @@ class AnswerService:
 
     def models(self, caller_app: str | None, tenant: int) -> list[str]:
         """Keys of the models and routes that may be named in a request through this app."""
-        with self._db.read() as session:
+        with self._db.read(tenant) as session:
             allowed = _allowed(
                 session.scalars(select(App).where(App.tenant_id == tenant, App.key == caller_app)).first()
             )
@@ -160,7 +160,7 @@ class AnswerService:
             return self._gateways[tenant]
 
     def _plan(self, caller: Caller, request: AnswerRequest, gateway: Gateway) -> _Plan:
-        with self._db.read() as session:
+        with self._db.read(caller.tenant) as session:
             tenant = session.get_one(Tenant, caller.tenant)
             app = session.scalars(select(App).where(App.tenant_id == tenant.id, App.key == caller.app)).first()
             labels, allowed = list(tenant.classifications), _allowed(app)
@@ -178,7 +178,7 @@ class AnswerService:
             "withheld": len(answer.withheld),
         }
         try:
-            with self._db.write() as session:
+            with self._db.write(caller.tenant) as session:
                 self._audit.append(session, caller.tenant, "answer", f"user:{caller.user}", body)
         except SQLAlchemyError as error:
             raise AccessUndecidedError("the answer could not be recorded; try again later") from error

@@ -42,7 +42,7 @@ def perform(
         ConflictError: nobody could administer afterwards.
         AmbitError: whatever the operation refuses.
     """
-    with runtime.db.write() as session:
+    with runtime.db.write(actor.tenant) as session:
         etags.lock(session, actor.tenant)
 
         def change() -> Changed:

@@ -231,7 +231,7 @@ def act_for(runtime: Runtime, cred: Credential, name: str | None) -> Caller:
     """
     _need_name(cred, name)
     try:
-        with runtime.db.read() as session:
+        with runtime.db.read(cred.tenant) as session:
             return person_in(session, cred, name or "")
     except SQLAlchemyError as error:
         raise AccessUndecidedError("the person could not be looked up") from error

@@ -85,7 +85,7 @@ def acting_as(request: Request, ctx: Context, cred: Credential) -> Credential:
     if name is None:
         return cred
     try:
-        with ctx.runtime.db.read() as session:
+        with ctx.runtime.db.read(cred.tenant) as session:
             return replace(cred, person=person_in(session, cred, name).user)
     except SQLAlchemyError as error:
         raise AccessUndecidedError("the person could not be looked up") from error
@@ -94,7 +94,7 @@ def acting_as(request: Request, ctx: Context, cred: Credential) -> Credential:
 def with_right(ctx: Context, cred: Credential, right: str, *targets: str) -> None:
     """As `require`, in a snapshot of its own."""
     try:
-        with ctx.runtime.db.read() as session:
+        with ctx.runtime.db.read(cred.tenant) as session:
             for target in targets:
                 require(session, cred, right, target)
     except SQLAlchemyError as error:

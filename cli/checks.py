@@ -45,6 +45,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield sql
         if sql.state == "ok":
             yield _guard("clock", lambda: _clock(runtime), "synchronise the clocks of both machines (NTP)")
+            yield _guard("tenants", lambda: _tenant_wall(runtime), _mend_sql(settings))
         yield _guard(
             "encoder", lambda: _encoder(runtime), "set encoder to a model on this machine, or back to what it was"
         )
@@ -145,6 +146,20 @@ def _clock(runtime: Runtime) -> Finding:
     far = skew > MOST_SKEW_S
     mend = "synchronise the clocks of both machines (NTP)" if far else None
     return Finding("clock", "fail" if far else "ok", f"{skew:.1f} s between SQL and here", mend)
+
+
+def _tenant_wall(runtime: Runtime) -> Finding:
+    """On PostgreSQL: whether row-level security holds for the role that Ambit connects as."""
+    from core.row_security import holds
+
+    if runtime.db.is_sqlite or holds(runtime.db.engine):
+        return Finding(
+            "tenants", "ok", "kept apart" if runtime.db.is_sqlite else "kept apart by row-level security too"
+        )
+    return Finding(
+        "tenants", "note", "PostgreSQL's row-level security does not hold for a superuser or BYPASSRLS",
+        "connect as the tables' owner, made by CREATE ROLE ... LOGIN NOSUPERUSER NOBYPASSRLS",
+    )  # fmt: skip
 
 
 def _encoder(runtime: Runtime) -> Finding:

@@ -66,6 +66,12 @@ def db_in(seconds: float) -> db_now:
     return db_now(int(seconds * 1_000_000))
 
 
+@compiles(db_now)
+def _any_now(element: db_now, compiler: SQLCompiler, **_: Any) -> str:
+    """For statements that are only looked at; no database runs this."""
+    return f"db_now({element.plus_us})"
+
+
 @compiles(db_now, "sqlite")
 def _sqlite_now(element: db_now, compiler: SQLCompiler, **_: Any) -> str:
     return f"(CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER) + {element.plus_us})"

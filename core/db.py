@@ -18,6 +18,8 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from core.clock import db_now
+from core.row_security import begin
+from core.tenancy import TENANT, guard
 
 _TRUSTED_S = 0.5
 """Seconds after its last use within which a connection is taken to be alive."""
@@ -26,29 +28,42 @@ _TRUSTED_S = 0.5
 class Database:
     """The SQL truth. Opening it connects nothing; the first session does.
 
-    `read()` is one consistent snapshot; `write()` commits when its block ends and rolls back when it raises.
+    `read()` is one consistent snapshot; `write()` commits when its block ends and rolls back when it raises. Either is
+    opened for a tenant, by its id, and then reaches no other's rows (`core.tenancy`); without one it is for work over
+    all tenants: claims, sweeps, the look-up of a key, the command line of whoever runs the machine.
     """
 
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite_engine(url) if self.is_sqlite else _server_engine(url)
+        guard(self.engine)
         self._reader, self._writer = _reader_and_writer(self.engine, self.is_sqlite)
 
     @contextmanager
-    def read(self) -> Iterator[Session]:
+    def read(self, tenant: int | None = None) -> Iterator[Session]:
         """One read-only snapshot; nothing that is changed in it is kept."""
         with Session(self._reader, autoflush=False) as session:
+            self._enter(session, tenant)
             try:
                 yield session
             finally:
                 session.rollback()
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, tenant: int | None = None) -> Iterator[Session]:
         """One transaction. SQLite takes the write lock at once, so no later step can be refused it."""
         with Session(self._writer, expire_on_commit=False) as session, session.begin():
+            self._enter(session, tenant)
             yield session
+
+    def _enter(self, session: Session, tenant: int | None) -> None:
+        """Says whom the transaction is for. Over all tenants on SQLite there is nothing to say."""
+        if tenant is not None or not self.is_sqlite:
+            options = {} if tenant is None else {TENANT: tenant}
+            connection = session.connection(execution_options=options)
+            if not self.is_sqlite:
+                begin(connection, tenant)
 
     def close(self) -> None:
         """Closes every pooled connection."""

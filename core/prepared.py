@@ -20,6 +20,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
+from core import tenancy
+
 
 class IdList(TypeDecorator[Sequence[int]]):
     """A list of ids as one parameter, so that the statement's text does not depend on how many there are."""
@@ -45,6 +47,13 @@ class _Among(FunctionElement[bool]):
     def self_group(self, against: Any = None) -> Any:
         """Itself: written as `... = 1`, as other booleans are for SQLite, no index would serve it."""
         return self
+
+
+@compiles(_Among)
+def _among_told(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    """For statements that are only looked at; no database runs this."""
+    column, ids = (compiler.process(one, **options) for one in element.clauses)
+    return f"among({column}, {ids})"
 
 
 @compiles(_Among, "sqlite")
@@ -122,6 +131,7 @@ class _Compiled:
     """A statement's text in one dialect, with what turns values into the driver's and back."""
 
     def __init__(self, statement: Select[*tuple[Any, ...]], dialect: Dialect) -> None:
+        tenancy.check(statement)
         compiled: Any = statement.compile(dialect=dialect)
         self.text: str = str(compiled)
         self._positions: Sequence[str] | None = compiled.positiontup

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from tempfile import TemporaryDirectory
 
 from alembic import command
 
+from core.row_security import SAYS, WHOSE, rules, statements
+from core.tables import Base
 from migrations.runner import alembic_config, exclusive, scripts
 
 FOLDER = Path(__file__).parent / "versions"
@@ -37,9 +40,30 @@ def write_first() -> Path:
     return write("first")
 
 
+def _walled(lines: list[str]) -> list[str]:
+    """Puts the tables that a migration makes behind row-level security, where it has made them."""
+    made = set(re.findall(r"op\.create_table\(\s*['\"]([a-z_]+)", "\n".join(lines)))
+    told = {table: rule for table, rule in rules(Base.metadata).items() if table in made}
+    if not told:
+        return lines
+    at = next(number for number, line in enumerate(lines) if line.startswith("def downgrade"))
+    wall = [
+        '    if op.get_bind().dialect.name == "postgresql":',
+        f'        says = "{SAYS}"',
+        f'        whose = "{WHOSE}"',
+        f"        for table, condition in {list(told.items())!r}:",
+        "            rule = condition.replace('WHOSE', whose)",
+        *(f"            op.execute(f{one!r})" for one in statements("{table}", "{rule}", says="{says}")),
+        "",
+        "",
+    ]
+    return [*lines[:at], *wall, *lines[at:]]
+
+
 def _tidy(revision: str) -> Path:
     path = next(FOLDER.glob(f"{revision}_*.py"))
     lines = [line for line in path.read_text().splitlines() if not line.strip().startswith("# ###")]
+    lines = _walled(lines)
     path.write_text("\n".join(lines) + "\n")
     for arguments in ("check --silent --fix --exit-zero", "format -q", "check -q --select PLR0915 --add-noqa"):
         subprocess.run([sys.executable, "-m", "ruff", *arguments.split(), str(path)], check=True)  # noqa: S603

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 
 from core.db import Database
 from core.errors import AmbitError
+from core.row_security import begin
 
 _LOCK = 0x616D626974
 """Key of the PostgreSQL advisory lock: "ambit" in ASCII."""
@@ -115,6 +116,7 @@ def exclusive(url: str) -> Iterator[Connection]:
             with connection.begin():
                 if not database.is_sqlite:
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+                    begin(connection, None)
                 yield connection
     finally:
         database.close()

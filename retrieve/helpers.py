@@ -124,7 +124,7 @@ def usable(db: Database, gateways: Gateways, caller: Caller, key: str) -> Usable
     Raises:
         NotFoundError: nothing of that name, or the app may not use it, or it has no language model.
     """
-    with db.read() as session:
+    with db.read(caller.tenant) as session:
         tenant = session.get_one(Tenant, caller.tenant)
         app = session.scalars(select(App).where(App.tenant_id == tenant.id, App.key == caller.app)).first()
         labels = list(tenant.classifications)

@@ -110,7 +110,7 @@ class Retriever:
             return
         most, found = self._settings.rerank_candidates, gathered.candidates
         ordered = reordered(self._reranker, caller, question.text, found, most=most, help_=gathered.help)
-        with self._db.read() as session:
+        with self._db.read(caller.tenant) as session:
             kept, refused = still_allowed(session, caller, ordered)
             chosen = shape_up(kept, settled(question.shape), question.top_k, at=utc_now())
             if question.shape.neighbour_tokens:
@@ -137,7 +137,7 @@ class Retriever:
         return gathered
 
     def _scope(self, caller: Caller, question: Question) -> tuple[ReadScope, Filters]:
-        with self._db.read() as session:
+        with self._db.read(caller.tenant) as session:
             scope = readable_by(session, caller, self._scopes)
             return scope, to_filters(session, caller.tenant, question.narrowing)
 
@@ -155,7 +155,7 @@ class Retriever:
 
     def _recheck(self, caller: Caller, question: Question, hits: list[Hit], gathered: _Gathered) -> int:
         """Decides the hits, and reads what is shown of those that passed, in one snapshot."""
-        with self._db.read() as session:
+        with self._db.read(caller.tenant) as session:
             found = recheck(session, caller, hits)
             chosen = shape_up(found.candidates, question.shape, question.top_k, at=utc_now())
             if question.shape.neighbour_tokens:

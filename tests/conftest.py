@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from sqlalchemy.engine import make_url
 
+from core import tenancy
 from core.db import Database
 from migrations.runner import upgrade
 from tests.integration.services import postgres_database, rabbitmq_vhost, redis_database
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,6 +26,29 @@ def encoder_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AMBIT_ENCODER_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tests_may_look_at_everything() -> Iterator[None]:
+    """A statement that a test itself makes may count the rows of all tenants; one of Ambit's own may not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tenancy, "excused", _asked_by_a_test)
+        yield
+
+
+def _asked_by_a_test() -> bool:
+    """Whether the nearest caller that is no library is a test."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        path = Path(frame.f_code.co_filename)
+        if (
+            path.is_relative_to(ROOT)
+            and path.name not in {"tenancy.py", "db.py", "prepared.py"}
+            and path != Path(__file__)
+        ):
+            return path.is_relative_to(ROOT / "tests")
+        frame = frame.f_back
+    return False
 
 
 @pytest.fixture(scope="session")

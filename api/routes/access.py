@@ -23,7 +23,7 @@ Asking = Annotated[Unproven, Depends(administers_some("access.act_as"))]
 @router.post("/access/check")
 def check_access(body: AccessBody, ctx: Ctx, unproven: Asking) -> AccessView:
     """Whether the person may read the document now."""
-    with ctx.runtime.db.write() as session:
+    with ctx.runtime.db.write(unproven.tenant) as session:
         cred, subject = _subject(session, unproven, body)
         row = documents.find(session, cred.tenant, body.document)
         verdict = decide(session, subject, [row.id])[row.id]
@@ -36,7 +36,7 @@ def explain_access(body: AccessBody, ctx: Ctx, unproven: Asking) -> dict[str, An
     """The decision with the entry that made it, how the person comes to hold it, and everything it outweighed."""
     from policies.explain import explain
 
-    with ctx.runtime.db.write() as session:
+    with ctx.runtime.db.write(unproven.tenant) as session:
         cred, subject = _subject(session, unproven, body)
         row = documents.find(session, cred.tenant, body.document)
         told = explain(session, subject, row.id).as_dict()

@@ -30,7 +30,7 @@ AskingOne = Annotated[Unproven, Depends(administers_some("access.act_as"))]
 @router.post("/access/who-can-read")
 def who_can_read(body: ReadersBody, ctx: Ctx, cred: Asking) -> dict[str, Any]:
     """Everyone who may read the document now, each with the entry that lets them and the way to it."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         row = documents.find(session, cred.tenant, body.document)
         told = readers.who_can_read(session, cred.tenant, row.id, app=body.app).as_dict()
     _recorded(ctx, cred, "who_can_read", body.model_dump(mode="json"))
@@ -40,7 +40,7 @@ def who_can_read(body: ReadersBody, ctx: Ctx, cred: Asking) -> dict[str, Any]:
 @router.post("/access/history")
 def access_history(body: HistoryBody, ctx: Ctx, unproven: AskingOne) -> dict[str, Any]:
     """As `who-can-read`, or as `explain` where a person is named, of an earlier time."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(unproven.tenant) as session:
         name = "*" if body.user is None else _name(session, unproven.tenant, body.user)
         cred = unproven.over(session, f"user:{name}")
         row = documents.find(session, cred.tenant, body.document)
@@ -67,7 +67,7 @@ def simulate_access(body: SimulateBody, ctx: Ctx, cred: Asking) -> dict[str, Any
             declare.apply(copy, cred.tenant, declared, body.prune, audit=ctx.runtime.audit)
         rows.make(copy, cred.tenant)
 
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         told = simulate.simulate(session, cred.tenant, change, app=body.app).as_dict()
     _recorded(ctx, cred, "simulate", {"documents": len(declared), "prune": body.prune, "app": body.app})
     return told
@@ -84,7 +84,7 @@ def review_access(
     form: Annotated[Literal["json", "csv", "html"], Query(alias="format")] = "json",
 ) -> dict[str, Any] | Response:
     """Who can read what, why and when they last did; and what an admin should look at."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         found = review.review(session, cred.tenant, group=group, days=days, highest=open_to_all)
     _recorded(ctx, cred, "review", {"group": group, "days": days, "lines": len(found.lines)})
     if form == "csv":
@@ -115,6 +115,6 @@ def _declared(body: Mapping[str, Any]) -> declare.Declared:
 
 def _recorded(ctx: Context, cred: Credential, verb: str, body: dict[str, Any]) -> None:
     """Writes the audit entry of a question, in a transaction of its own; without it nothing is shown."""
-    with ctx.runtime.db.write() as session:
+    with ctx.runtime.db.write(cred.tenant) as session:
         entry = {**body, "key": cred.prefix}
         ctx.runtime.audit.append(session, cred.tenant, f"admin.access.{verb}", cred.actor, entry)

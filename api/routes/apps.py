@@ -29,7 +29,7 @@ Writer = Annotated[Credential, Depends(administers("app.write", "app:{key}"))]
 @router.get("/apps")
 def list_apps(ctx: Ctx, cred: Lister, limit: Limit = 50, cursor: Cursor = None) -> Page[AppView]:
     """All of them."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         statement = select(App).where(App.tenant_id == cred.tenant)
         rows, following = page(session, statement, App.id, limit=limit, cursor=cursor)
         return Page(data=[directory.app_view(session, row) for row in rows], next_cursor=following)
@@ -38,7 +38,7 @@ def list_apps(ctx: Ctx, cred: Lister, limit: Limit = 50, cursor: Cursor = None) 
 @router.get("/apps/{key}")
 def get_app(key: str, ctx: Ctx, cred: Reader, response: Response) -> AppView:
     """One of them, with its ETag."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         view = directory.app_view(session, directory.require(session, App, cred.tenant, key))
     etags.tagged(response, view)
     return view

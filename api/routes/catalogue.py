@@ -26,7 +26,7 @@ def show_catalogue(
     *, ctx: Ctx, cred: Cred, viewer: Viewer, stale_days: Annotated[int, Query(ge=0, le=36_500)] = STALE_DAYS
 ) -> CatalogueView:
     """Figures by source: to an admin over all documents, to a person over those they may read."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         if viewer is None:
             require(session, cred, "document.read", "source:*")
         return CatalogueView(data=overview(session, cred.tenant, viewer, stale_days=stale_days))
@@ -49,7 +49,7 @@ def list_catalogue(
     cursor: Cursor = None,
 ) -> Page[CatalogueDocumentView]:
     """Documents that fit all that is asked for, without text: to a person of those they may read."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         if viewer is None:
             require(session, cred, "document.read", f"source:{'*' if source is None else source}")
         wanted = Wanted(

@@ -58,14 +58,14 @@ class SyncBody(Body):
 @router.get("/directories")
 def list_directories(ctx: Ctx, cred: Lister) -> DirectoryList:
     """All of them."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         return DirectoryList.model_validate({"data": directory_views(session, cred.tenant)})
 
 
 @router.get("/directories/{key}")
 def get_directory(key: str, ctx: Ctx, cred: Reader) -> DirectoryView:
     """One of them."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         row = find_directory(session, cred.tenant, key)
         return DirectoryView.model_validate(directory_view(row, now(session)))
 

@@ -38,7 +38,7 @@ Deleter = Annotated[Credential, Depends(marked(owner_or_writer, "document.write"
 def push_document(body: PushBody, ctx: Ctx, cred: Ingester, idempotency_key: IdempotencyHeader = None) -> JobView:
     """Takes a document in; `GET /v1/jobs/{job_id}` tells when it can be found."""
     request = fingerprint("POST /v1/documents", body)
-    with ctx.runtime.db.write() as session:
+    with ctx.runtime.db.write(cred.tenant) as session:
         answer, _ = once(session, cred, idempotency_key, request, lambda: _push(ctx, session, cred, body))
     ctx.wake("parse")
     return JobView.model_validate(answer)
@@ -58,7 +58,7 @@ def list_documents(
     """Documents: to a person those they may read, to an admin all, without text."""
     given = {"source": source, "external_id": external_id}
     narrowed = {name: value for name, value in given.items() if value is not None}
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         if viewer is None:
             require(session, cred, "document.read", f"source:{'*' if source is None else source}")
             return documents.admin_page(session, cred.tenant, narrowed=narrowed, limit=limit, cursor=cursor)
@@ -69,11 +69,11 @@ def list_documents(
 def get_document(document_id: str, ctx: Ctx, cred: Cred, viewer: Viewer) -> DocumentAdminView | DocumentView:
     """One document without its text; to a person only where they may read it."""
     if viewer is None:
-        with ctx.runtime.db.read() as session:
+        with ctx.runtime.db.read(cred.tenant) as session:
             row = documents.find(session, cred.tenant, document_id)
             require(session, cred, "document.read", f"source:{documents.source_key(session, row)}")
             return documents.admin_view(session, row)
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         found = documents.view(session, *documents.read(session, viewer, document_id))
     _record(ctx, viewer, found.id)
     return found
@@ -90,7 +90,7 @@ def get_passages(
 ) -> Page[PassageView]:
     """The text of a document that the person may read, in order. An admin is not a reader."""
     after = -1 if cursor is None else read_cursor(cursor)
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(caller.tenant) as session:
         row, version = documents.read(session, caller, document_id)
         found = documents.passages(session, version, after=after, limit=limit)
         name = row.public_id
@@ -102,7 +102,7 @@ def get_passages(
 @router.delete("/documents/{document_id}", status_code=204)
 def delete_document(document_id: str, ctx: Ctx, cred: Deleter) -> None:
     """Deletes a pushed document; the next query does not find it."""
-    with ctx.runtime.db.write() as session:
+    with ctx.runtime.db.write(cred.tenant) as session:
         row = documents.remove(session, cred, document_id)
         _audit(ctx, session, cred, "delete", row)
     ctx.wake("purge")
@@ -124,7 +124,7 @@ def _record(ctx: Context, caller: Caller, document: str) -> None:
     """Without the audit entry nothing is shown."""
     body = {"app": caller.app, "documents": [document]}
     try:
-        with ctx.runtime.db.write() as session:
+        with ctx.runtime.db.write(caller.tenant) as session:
             ctx.runtime.audit.append(session, caller.tenant, "document.read", f"user:{caller.user}", body)
     except SQLAlchemyError as error:
         raise AccessUndecidedError("the reading could not be recorded") from error

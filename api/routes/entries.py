@@ -24,7 +24,7 @@ Writer = Annotated[Unproven, Depends(administers_some("entry.write"))]
 @router.get("/access/entries")
 def list_entries(ctx: Ctx, unproven: Reader, source: Annotated[str | None, Query(max_length=128)] = None) -> StatedView:
     """What admins have stated, everywhere or in one source."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(unproven.tenant) as session:
         cred = unproven.over(session, f"source:{'*' if source is None else source}")
         found = [one.as_dict() for one in admin_entries(session, cred.tenant, source)]
         return StatedView(entries=found, labels=admin_labels(session, cred.tenant, source))
@@ -35,7 +35,7 @@ def put_entries(
     body: AdminAccessBody, ctx: Ctx, unproven: Writer, idempotency_key: IdempotencyHeader = None
 ) -> AdminAccessView:
     """Makes this all that admins state at a place or for one document, from the next query on; a sync leaves it."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(unproven.tenant) as session:
         cred = unproven.over(session, f"source:{source_of(session, unproven.tenant, body)}")
     asked = Asked("entries.put", {"body": body.model_dump(mode="json")})
     done = perform(ctx.runtime, of_key(cred), asked, once=repeatable(cred, idempotency_key, asked))
@@ -46,7 +46,7 @@ def put_entries(
 @router.post("/access/entries/{entry}/waive")
 def waive_entry(entry: int, ctx: Ctx, unproven: Writer) -> dict[str, Any]:
     """Lets a deny that names nobody known stand open, until somebody is known by that name."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(unproven.tenant) as session:
         place = standing_entry(session, unproven.tenant, entry).place
         cred = unproven.over(session, f"source:{place.partition(':')[0]}")
     perform(ctx.runtime, of_key(cred), Asked("entry.waive", {"entry": entry}))

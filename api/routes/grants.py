@@ -31,7 +31,7 @@ Writer = Annotated[Credential, Depends(administers("grant.write", "grant:{key}")
 @router.get("/grants")
 def list_grants(ctx: Ctx, cred: Lister) -> Page[GrantView]:
     """All of them, the first admin's too."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         found = grant_bodies(session, cred.tenant)
     return Page(data=[GrantView(id=key, **body) for key, body in found.items()])
 
@@ -39,7 +39,7 @@ def list_grants(ctx: Ctx, cred: Lister) -> Page[GrantView]:
 @router.get("/grants/{key}")
 def get_grant(key: str, ctx: Ctx, cred: Reader, response: Response) -> GrantView:
     """One of them, with its ETag."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         view = _find(session, cred.tenant, key)
     if view is None:
         raise NotFoundError(f"there is no grant {key!r}")
@@ -97,7 +97,7 @@ def explain_right(
     """Whether somebody (absent: the caller) may do something, by which grant and on which way, and what lost."""
     if body.right not in RIGHTS:
         raise InvalidError(f"{body.right!r} is no right", errors=[{"field": "right"}])
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         mine = who(session, cred.tenant, user=cred.person, app=cred.app)
         if body.user is None and body.app is None:
             subject = mine

@@ -29,7 +29,7 @@ Writer = Annotated[Credential, Depends(administers("group.write", "group:{key}")
 @router.get("/groups")
 def list_groups(ctx: Ctx, cred: Lister, limit: Limit = 50, cursor: Cursor = None) -> Page[GroupView]:
     """All of them."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         statement = select(Group).where(Group.tenant_id == cred.tenant)
         rows, following = page(session, statement, Group.id, limit=limit, cursor=cursor)
         return Page(data=[directory.group_view(session, row) for row in rows], next_cursor=following)
@@ -38,7 +38,7 @@ def list_groups(ctx: Ctx, cred: Lister, limit: Limit = 50, cursor: Cursor = None
 @router.get("/groups/{key}")
 def get_group(key: str, ctx: Ctx, cred: Reader, response: Response) -> GroupView:
     """One of them, with its ETag."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         view = directory.group_view(session, directory.require(session, Group, cred.tenant, key))
     etags.tagged(response, view)
     return view

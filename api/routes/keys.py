@@ -28,7 +28,7 @@ Writer = Annotated[Unproven, Depends(administers_some("key.write"))]
 def list_keys(ctx: Ctx, cred: Lister, limit: Limit = 50, cursor: Cursor = None) -> Page[KeyView]:
     """Keys, without what proves them."""
     statement = select(ApiKey).where(ApiKey.tenant_id == cred.tenant)
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         rows, following = page(session, statement, ApiKey.id, limit=limit, cursor=cursor)
         return Page(data=key_views(session, rows), next_cursor=following)
 
@@ -36,7 +36,7 @@ def list_keys(ctx: Ctx, cred: Lister, limit: Limit = 50, cursor: Cursor = None) 
 @router.post("/keys", status_code=201)
 def create_key(body: KeyBody, ctx: Ctx, unproven: Writer) -> NewKeyView:
     """Makes a key and shows it this once."""
-    with ctx.runtime.db.write() as session:
+    with ctx.runtime.db.write(unproven.tenant) as session:
         cred = unproven.over(session, f"app:{body.app}")
         row, key = keys.create(
             session, ctx.runtime.keyring, cred.tenant, body.app, body.rights, expires_at=body.expires_at
@@ -49,7 +49,7 @@ def create_key(body: KeyBody, ctx: Ctx, unproven: Writer) -> NewKeyView:
 @router.delete("/keys/{prefix}")
 def revoke_key(prefix: str, ctx: Ctx, unproven: Writer) -> KeyView:
     """Revokes a key; its next call is refused."""
-    with ctx.runtime.db.write() as session:
+    with ctx.runtime.db.write(unproven.tenant) as session:
         etags.lock(session, unproven.tenant)
         app = session.get(App, keys.find(session, unproven.tenant, prefix).app_id)
         cred = unproven.over(session, f"app:{app.key if app else '*'}")

@@ -42,7 +42,7 @@ OrderWriter = Annotated[Credential, Depends(administers("classification.write", 
 @router.get("/policies")
 def list_policies(ctx: Ctx, cred: Lister, limit: Limit = 50, cursor: Cursor = None) -> Page[PolicyCountedView]:
     """All rules, those that only report with their counts."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         statement = select(Policy).where(Policy.tenant_id == cred.tenant, Policy.epoch_to.is_(None))
         rows, following = page(session, statement, Policy.id, limit=limit, cursor=cursor)
         counted = {one.key: one for one in reports(session, cred.tenant)}
@@ -52,7 +52,7 @@ def list_policies(ctx: Ctx, cred: Lister, limit: Limit = 50, cursor: Cursor = No
 @router.get("/policies/{key}")
 def get_policy(key: str, ctx: Ctx, cred: Reader, response: Response) -> PolicyCountedView:
     """One rule, with its ETag."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         view = _find(session, cred.tenant, key)
         if view is None:
             raise NotFoundError(f"there is no policy {key!r}")
@@ -105,7 +105,7 @@ def delete_policy(
 @router.get("/classifications")
 def get_classifications(ctx: Ctx, cred: OrderReader, response: Response) -> ClassificationsBody:
     """The classifications, lowest first, with their ETag."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         view = ClassificationsBody(order=classifications(session, cred.tenant))
     etags.tagged(response, view)
     return view

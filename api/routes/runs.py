@@ -53,7 +53,7 @@ def list_runs(
         )
     if state is not None:
         statement = statement.where(Run.state == state)
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         cred.over(session, f"source:{'*' if source is None else source}")
         rows, following = page(session, statement, Run.id, limit=limit, cursor=cursor, newest_first=True)
         return Page(data=_views(session, rows), next_cursor=following)
@@ -70,14 +70,14 @@ def get_run(
     cursor: Cursor = None,
 ) -> RunDetail:
     """One run with a page of its items. A key without the right `admin` sees what its app pushed."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         return _detail(session, _find(session, cred, run_id), state=state, limit=limit, cursor=cursor)
 
 
 @router.get("/jobs/{run_id}")
 def get_job(run_id: str, ctx: Ctx, cred: Looker) -> RunDetail:
     """The same under the name that a push gives."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         return _detail(session, _find(session, cred, run_id), state=None, limit=50, cursor=None)
 
 
@@ -117,7 +117,7 @@ def approve_run(run_id: str, ctx: Ctx, cred: Syncer) -> Affected:
 
 
 def _change(ctx: Context, unproven: Unproven, run_id: str, verb: str, act: Callable[[Session, Run], int]) -> Affected:
-    with ctx.runtime.db.write() as session:
+    with ctx.runtime.db.write(unproven.tenant) as session:
         run = find_run(session, unproven.tenant, run_id)
         cred = unproven.over(session, _source_of(session, run))
         count = act(session, run)

@@ -79,7 +79,7 @@ def list_users(
     excluded: NotNames = None,
 ) -> Response:
     """Users that this provisioner made, page by page."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         found, total = page(session, _owner(cred), "user", asked=asked, start=start, count=count, render=users.render)
     return _json(resources.listed([_shown(one, attributes, excluded) for one in found], total=total, start=start))
 
@@ -87,7 +87,7 @@ def list_users(
 @router.post("/Users")
 def create_user(body: Asked, ctx: Ctx, cred: Provisioner) -> Response:
     """Makes a user; entries that name their address reach them from the next query on."""
-    with ctx.runtime.db.write() as session:
+    with ctx.runtime.db.write(cred.tenant) as session:
         etags.lock(session, cred.tenant)
         row, key = users.create(session, _owner(cred), body)
         _record(session, ctx, cred, "user.create", key)
@@ -100,7 +100,7 @@ def get_user(
     *, key: str, ctx: Ctx, cred: Provisioner, request: Request, attributes: Names = None, excluded: NotNames = None
 ) -> Response:
     """One user."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         row = find(session, _owner(cred), "user", key)
         return _read(request, row, _shown(users.render(row, key), attributes, excluded))
 
@@ -108,7 +108,7 @@ def get_user(
 @router.put("/Users/{key}")
 def replace_user(key: str, body: Asked, ctx: Ctx, cred: Provisioner, if_match: IfMatch = None) -> Response:
     """Makes the user what the body says."""
-    with ctx.runtime.db.write() as session:
+    with ctx.runtime.db.write(cred.tenant) as session:
         row = _for_change(session, cred, "user", key, if_match)
         if users.replace(session, _owner(cred), row, key, body):
             _record(session, ctx, cred, "user.replace", key)
@@ -119,7 +119,7 @@ def replace_user(key: str, body: Asked, ctx: Ctx, cred: Provisioner, if_match: I
 @router.patch("/Users/{key}")
 def patch_user(key: str, body: Asked, ctx: Ctx, cred: Provisioner, if_match: IfMatch = None) -> Response:
     """Changes the user; `active: false` ends all their rights with the commit."""
-    with ctx.runtime.db.write() as session:
+    with ctx.runtime.db.write(cred.tenant) as session:
         row = _for_change(session, cred, "user", key, if_match)
         if users.patch(session, _owner(cred), row, key, body):
             _record(session, ctx, cred, "user.patch", key)
@@ -130,7 +130,7 @@ def patch_user(key: str, body: Asked, ctx: Ctx, cred: Provisioner, if_match: IfM
 @router.delete("/Users/{key}", status_code=204)
 def delete_user(key: str, ctx: Ctx, cred: Provisioner, if_match: IfMatch = None) -> None:
     """Takes back all that was said of the user, which ends the rights that came of it."""
-    with ctx.runtime.db.write() as session:
+    with ctx.runtime.db.write(cred.tenant) as session:
         _for_change(session, cred, "user", key, if_match)
         users.remove(session, _owner(cred), key)
         _record(session, ctx, cred, "user.delete", key)
@@ -149,7 +149,7 @@ def list_groups(
 ) -> Response:
     """Groups that this provisioner made, page by page."""
     members = not (excluded and "members" in excluded.lower()) or bool(asked and "members" in asked.lower())
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
 
         def render(row: ExternalIdentity, key: str) -> dict[str, Any]:
             return groups.render(session, row, key, members=members)
@@ -161,7 +161,7 @@ def list_groups(
 @router.post("/Groups")
 def create_group(body: Asked, ctx: Ctx, cred: Provisioner) -> Response:
     """Makes a group; entries that name it reach its members from the next query on."""
-    with ctx.runtime.db.write() as session:
+    with ctx.runtime.db.write(cred.tenant) as session:
         etags.lock(session, cred.tenant)
         row, key = groups.create(session, _owner(cred), body)
         _record(session, ctx, cred, "group.create", key)
@@ -175,7 +175,7 @@ def get_group(
 ) -> Response:
     """One group."""
     members = not (excluded and "members" in excluded.lower())
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         row = find(session, _owner(cred), "group", key)
         return _read(request, row, _shown(groups.render(session, row, key, members=members), attributes, excluded))
 
@@ -183,7 +183,7 @@ def get_group(
 @router.put("/Groups/{key}")
 def replace_group(key: str, body: Asked, ctx: Ctx, cred: Provisioner, if_match: IfMatch = None) -> Response:
     """Makes the group what the body says."""
-    with ctx.runtime.db.write() as session:
+    with ctx.runtime.db.write(cred.tenant) as session:
         row = _for_change(session, cred, "group", key, if_match)
         if groups.replace(session, _owner(cred), row, key, body):
             _record(session, ctx, cred, "group.replace", key)
@@ -194,7 +194,7 @@ def replace_group(key: str, body: Asked, ctx: Ctx, cred: Provisioner, if_match: 
 @router.patch("/Groups/{key}")
 def patch_group(key: str, body: Asked, ctx: Ctx, cred: Provisioner, if_match: IfMatch = None) -> Response:
     """Changes the group; answers without its members, of which there may be thousands."""
-    with ctx.runtime.db.write() as session:
+    with ctx.runtime.db.write(cred.tenant) as session:
         row = _for_change(session, cred, "group", key, if_match)
         if groups.patch(session, _owner(cred), row, key, body):
             _record(session, ctx, cred, "group.patch", key)
@@ -205,7 +205,7 @@ def patch_group(key: str, body: Asked, ctx: Ctx, cred: Provisioner, if_match: If
 @router.delete("/Groups/{key}", status_code=204)
 def delete_group(key: str, ctx: Ctx, cred: Provisioner, if_match: IfMatch = None) -> None:
     """Removes the group; an entry that names it gives nothing, and a deny that names it closes its place."""
-    with ctx.runtime.db.write() as session:
+    with ctx.runtime.db.write(cred.tenant) as session:
         _for_change(session, cred, "group", key, if_match)
         groups.remove(session, _owner(cred), key)
         _record(session, ctx, cred, "group.delete", key)

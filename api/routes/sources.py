@@ -37,7 +37,7 @@ def list_sources(
     ctx: Ctx, cred: Cred, viewer: Viewer, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SourceAdminView] | Page[SourceView]:
     """Sources: to a person those in which they may read something, to an admin all."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         if viewer is None:
             require(session, cred, "source.read", "source:*")
             statement = select(Source).where(Source.tenant_id == cred.tenant, Source.state != "deleted")
@@ -52,7 +52,7 @@ def list_sources(
 @router.post("/sources", status_code=201)
 def create_source(body: SourceBody, ctx: Ctx, cred: Creator, response: Response) -> SourceAdminView:
     """Registers a source; nothing is read before it is synced."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         acting = cred.over(session, f"source:{body.id}")
     done = perform(ctx.runtime, of_key(acting), Asked("source.create", {"body": body.model_dump(mode="json")}))
     view = SourceAdminView.model_validate(done.told)
@@ -63,7 +63,7 @@ def create_source(body: SourceBody, ctx: Ctx, cred: Creator, response: Response)
 @router.get("/sources/{key}")
 def get_source(key: str, ctx: Ctx, cred: Cred, viewer: Viewer, response: Response) -> SourceAdminView | SourceView:
     """One source; to a person only where they may read something in it."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         if viewer is not None:
             return _seen(session, viewer, key)
         require(session, cred, "source.read", f"source:{key}")
@@ -103,7 +103,7 @@ def delete_source(key: str, ctx: Ctx, cred: Writer, if_match: IfMatch = None) ->
 def sync_source(key: str, ctx: Ctx, cred: Syncer, idempotency_key: IdempotencyHeader = None) -> RunView:
     """Queues a sync, or shows the one that is under way."""
     request = fingerprint(f"POST /v1/sources/{key}/sync", SourceChange())
-    with ctx.runtime.db.write() as session:
+    with ctx.runtime.db.write(cred.tenant) as session:
         etags.lock(session, cred.tenant)
         answer, _ = once(session, cred, idempotency_key, request, lambda: _sync(ctx, session, cred, key))
     ctx.wake("list")

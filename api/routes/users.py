@@ -29,7 +29,7 @@ Writer = Annotated[Credential, Depends(administers("user.write", "user:{key}"))]
 @router.get("/users")
 def list_users(ctx: Ctx, cred: Lister, limit: Limit = 50, cursor: Cursor = None) -> Page[UserView]:
     """All of them."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         statement = select(User).where(User.tenant_id == cred.tenant)
         rows, following = page(session, statement, User.id, limit=limit, cursor=cursor)
         return Page(data=[directory.user_view(session, row) for row in rows], next_cursor=following)
@@ -38,7 +38,7 @@ def list_users(ctx: Ctx, cred: Lister, limit: Limit = 50, cursor: Cursor = None)
 @router.get("/users/{key}")
 def get_user(key: str, ctx: Ctx, cred: Reader, response: Response) -> UserView:
     """One of them, with its ETag."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         view = directory.user_view(session, directory.require(session, User, cred.tenant, key))
     etags.tagged(response, view)
     return view

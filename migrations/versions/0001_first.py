@@ -824,6 +824,53 @@ def upgrade() -> None:  # noqa: PLR0915
     with op.batch_alter_table("version_chunk", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_version_chunk_chunk_id"), ["chunk_id"], unique=False)
 
+    if op.get_bind().dialect.name == "postgresql":
+        says = "(SELECT current_setting('ambit.tenant', true))"
+        whose = "(SELECT nullif(nullif(current_setting('ambit.tenant', true), ''), '*')::bigint)"
+        for table, condition in [
+            ("tenant", "id = WHOSE"),
+            ("ace", "tenant_id = WHOSE"),
+            ("acl_node", "tenant_id = WHOSE"),
+            ("admin_grant", "tenant_id = WHOSE"),
+            ("api_key", "tenant_id = WHOSE"),
+            ("app", "tenant_id = WHOSE"),
+            ("approval", "tenant_id = WHOSE"),
+            ("audit_entry", "tenant_id = WHOSE"),
+            ("break_glass", "tenant_id = WHOSE"),
+            ("config_object", "tenant_id = WHOSE"),
+            ("directory", "tenant_id = WHOSE"),
+            ("document", "tenant_id = WHOSE"),
+            ("epoch_time", "tenant_id = WHOSE"),
+            ("external_identity", "tenant_id = WHOSE"),
+            ("facet", "tenant_id = WHOSE"),
+            ("group", "tenant_id = WHOSE"),
+            ("idempotency_key", "tenant_id = WHOSE"),
+            ("item", "tenant_id = WHOSE"),
+            ("label", "tenant_id = WHOSE"),
+            ("membership", "tenant_id = WHOSE"),
+            ("policy", "tenant_id = WHOSE"),
+            ("policy_epoch", "tenant_id = WHOSE"),
+            ("principal", "tenant_id = WHOSE"),
+            ("run", "tenant_id = WHOSE"),
+            ("secret", "tenant_id = WHOSE"),
+            ("source", "tenant_id = WHOSE"),
+            ("state_history", "tenant_id = WHOSE"),
+            ("upload", "tenant_id = WHOSE"),
+            ("user", "tenant_id = WHOSE"),
+            ("chunk", "tenant_id = WHOSE"),
+            ("document_band", "tenant_id = WHOSE"),
+            ("document_finding", "tenant_id = WHOSE"),
+            ("document_profile", "tenant_id = WHOSE"),
+            ("document_version", "tenant_id = WHOSE"),
+            ("policy_count", "tenant_id = WHOSE"),
+            ("chunk_point", "EXISTS (SELECT FROM chunk owner WHERE owner.id = chunk_point.chunk_id)"),
+            ("version_chunk", "EXISTS (SELECT FROM document_version owner WHERE owner.id = version_chunk.version_id)"),
+        ]:
+            rule = condition.replace("WHOSE", whose)
+            op.execute(f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY')
+            op.execute(f'ALTER TABLE "{table}" FORCE ROW LEVEL SECURITY')
+            op.execute(f"CREATE POLICY tenant ON \"{table}\" USING ({says} = '*' OR {rule})")
+
 
 def downgrade() -> None:  # noqa: PLR0915
     """Back to the revision before."""

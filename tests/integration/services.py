@@ -19,6 +19,11 @@ from sqlalchemy.engine import make_url
 REQUIRED = os.environ.get("AMBIT_TEST_REQUIRE_SERVICES") == "1"
 """Whether a missing service fails a test; else it skips it."""
 
+_ROLE = "ambit_test_runtime"
+_MAKE_ROLE = (
+    f"DO $$ BEGIN CREATE ROLE {_ROLE} NOSUPERUSER NOBYPASSRLS; "
+    "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+)
 _REDIS_CLAIM = "ambit-test-claim"
 
 
@@ -89,12 +94,17 @@ def _give_up(reason: str) -> NoReturn:
 
 @contextmanager
 def postgres_database(template: str | None = None) -> Iterator[str]:
-    """A new database of its own, dropped at the end, as an SQLAlchemy URL; `template` names one to copy."""
+    """A new database of its own, dropped at the end, as an SQLAlchemy URL; `template` names one to copy.
+
+    It is used, and its tables are owned, by a role that row-level security holds for, as an installation's should be.
+    """
     url = make_url(need(POSTGRESQL))
     name = f"ambit_test_{uuid4().hex[:12]}"
-    _administer(f'CREATE DATABASE "{name}" TEMPLATE "{template or "template0"}"')
+    _administer(_MAKE_ROLE)
+    _administer(f'CREATE DATABASE "{name}" TEMPLATE "{template or "template0"}" OWNER {_ROLE}')
     try:
-        yield url.set(database=name).render_as_string(hide_password=False)
+        own = url.set(database=name).update_query_dict({"options": f"-c role={_ROLE}"})
+        yield own.render_as_string(hide_password=False)
     finally:
         _administer(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 

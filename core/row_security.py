@@ -1,0 +1,74 @@
+"""PostgreSQL row-level security: the second wall between tenants, below every statement.
+
+Each transaction says whom it is for, in the setting `ambit.tenant`, which ends with it and so is never carried over by
+a pooled connection: a tenant's id, or `*` for work over all tenants. A transaction that says nothing sees nothing. The
+policies hold for the tables' owner too; a superuser, or a role with BYPASSRLS, is the only one they do not hold for,
+so the server is to run as neither.
+"""
+
+from __future__ import annotations
+
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Connection, Engine, MetaData, Table, text
+
+SETTING = "ambit.tenant"
+EVERY_TENANT = "*"
+SAYS = f"(SELECT current_setting('{SETTING}', true))"
+WHOSE = f"(SELECT nullif(nullif(current_setting('{SETTING}', true), ''), '{EVERY_TENANT}')::bigint)"
+_PARENTS = {"version_chunk": ("version_id", "document_version"), "chunk_point": ("chunk_id", "chunk")}
+"""Tables without a tenant of their own: by which column a row belongs to a row of which table."""
+
+
+def rules(metadata: MetaData) -> dict[str, str]:
+    """For each table behind the wall, when a row is the tenant's, in SQL with `WHOSE` for the tenant's id."""
+    found = {table.name: _rule(table) for table in metadata.sorted_tables}
+    return {name: rule for name, rule in found.items() if rule is not None}
+
+
+def statements(table: str, rule: str, *, says: str = SAYS) -> tuple[str, ...]:
+    """The DDL that puts a table behind the wall. A migration holds a copy, since it must not change with this."""
+    told = rule.replace("WHOSE", WHOSE)
+    return (
+        f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY',
+        f'ALTER TABLE "{table}" FORCE ROW LEVEL SECURITY',
+        f"CREATE POLICY tenant ON \"{table}\" USING ({says} = '{EVERY_TENANT}' OR {told})",
+    )
+
+
+def _rule(table: Table) -> str | None:
+    """None: the table is nobody's, such as the generations of the index."""
+    if table.name == "tenant":
+        return "id = WHOSE"
+    if "tenant_id" in table.c:
+        return "tenant_id = WHOSE"
+    if table.name not in _PARENTS:
+        return None
+    column, parent = _PARENTS[table.name]
+    return f"EXISTS (SELECT FROM {parent} owner WHERE owner.id = {table.name}.{column})"
+
+
+def begin(connection: Connection, tenant: int | None) -> None:
+    """Begins the transaction of a connection that has just been taken, and says whom it is for, in one round trip."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    said = f"SET LOCAL {SETTING} = '{EVERY_TENANT if tenant is None else int(tenant)}'"
+    if driver.pgconn.transaction_status != TransactionStatus.IDLE:
+        connection.exec_driver_sql(said)
+        return
+    level = driver.isolation_level
+    words = [
+        "BEGIN",
+        f"ISOLATION LEVEL {level.name.replace('_', ' ')}" if level else "",
+        "READ ONLY" if driver.read_only else "",
+    ]
+    result = driver.pgconn.exec_(f"{' '.join(word for word in words if word)}; {said}".encode())
+    if driver.pgconn.transaction_status != TransactionStatus.INTRANS:
+        connection.invalidate()
+        raise ConnectionError(f"the transaction could not begin: {result.status}")
+
+
+def holds(engine: Engine) -> bool:
+    """Whether the wall holds for the role that this engine connects as; False for a superuser and BYPASSRLS."""
+    asked = text("SELECT NOT (rolsuper OR rolbypassrls) FROM pg_roles WHERE rolname = current_user")
+    with engine.connect() as connection:
+        return bool(connection.scalar(asked))
