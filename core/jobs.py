@@ -1,8 +1,8 @@
 """Work as SQL rows: claimed under a lease, written back only by the claim that still holds.
 
 Each claim raises `lease_token`; every later write names the token it was given, so a worker that lost its lease can
-change nothing. Leases and retries use the database's clock. PostgreSQL claims skip locked rows; SQLite's claim is one
-immediate transaction.
+change nothing. Leases and retries use the database's clock; where it was set back, what it stamped before is due at
+once. PostgreSQL claims skip locked rows; SQLite's claim is one immediate transaction.
 """
 
 from __future__ import annotations
@@ -22,8 +22,15 @@ from core.errors import LeaseLostError
 _Wide = BigInteger().with_variant(Integer, "sqlite")
 
 
+SET_BACK_S = 60.0
+"""Seconds by which a stamp must lie in the future to tell that the database's clock was set back since."""
+
+
 class Leased:
-    """Columns of a row that is work. `attempts` counts tries that failed, `lease_token` claims."""
+    """Columns of a row that is work. `attempts` counts tries that failed, `lease_token` claims.
+
+    `stamped_at` is the database's time when the row was made, claimed or renewed.
+    """
 
     state: Mapped[str]
     priority: Mapped[int] = mapped_column(_Wide, default=0)
@@ -31,6 +38,7 @@ class Leased:
     not_before: Mapped[datetime] = mapped_column(default=db_now())
     lease_until: Mapped[datetime | None]
     lease_token: Mapped[int] = mapped_column(_Wide, default=0)
+    stamped_at: Mapped[datetime] = mapped_column(default=db_now())
 
 
 Row = TypeVar("Row", bound=Leased)
@@ -45,9 +53,9 @@ class Claim:
 
 
 def due(table: type[Row]) -> ColumnElement[bool]:
-    """Rows whose time has come and that no living lease holds."""
+    """Rows whose time has come and that no living lease holds, or whose times say nothing after a clock's step back."""
     free = or_(table.lease_until.is_(None), table.lease_until <= db_now())
-    return (table.not_before <= db_now()) & free
+    return or_((table.not_before <= db_now()) & free, table.stamped_at > db_in(SET_BACK_S))
 
 
 def claim(
@@ -64,6 +72,7 @@ def claim(
     changes = {
         "lease_until": db_in(lease_s),
         "lease_token": table.lease_token + 1,
+        "stamped_at": db_now(),
         **(values or {}),
     }
     done = session.execute(update(table).where(key.in_(taken)).values(changes).returning(key, table.lease_token))
@@ -77,7 +86,7 @@ def renew(session: Session, table: type[Row], held: Sequence[Claim], *, lease_s:
         LeaseLostError: one of them is not.
     """
     for one in held:
-        settle(session, table, one, lease_until=db_in(lease_s))
+        settle(session, table, one, lease_until=db_in(lease_s), stamped_at=db_now())
 
 
 def settle(session: Session, table: type[Row], held: Claim, **values: Any) -> None:

@@ -9,6 +9,7 @@ from core.tables import Run, Source
 from core.telemetry import logger
 from ingest.listing import Listing, begin, pages
 from ingest.model import SourceError
+from ingest.parse_stage import unexpected
 from ingest.pipeline import Pipeline
 
 
@@ -20,6 +21,8 @@ def list_source(pipeline: Pipeline, held: Claim) -> None:
         logger().info("listing.lost", kind="run")
     except AmbitError as error:
         _failed(pipeline, held, error)
+    except Exception as error:  # noqa: BLE001 - a connector may raise anything, and a source must not wait for its lease
+        _failed(pipeline, held, SourceError(unexpected(error).detail))
 
 
 def _list(pipeline: Pipeline, held: Claim) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from core.db import insert_new
+from core.errors import AmbitError
 from core.ids import point_id
+from core.jobs import Claim
 from core.tables import Chunk, ChunkPoint, DocumentVersion, Generation, PointGarbage, VersionChunk
 from embed.generations import DROPPING
 from ingest.batches import batched
@@ -78,7 +80,11 @@ def _remove_points(pipeline: Pipeline) -> int:
             points = list(session.scalars(select(PointGarbage.point_id).where(PointGarbage.id.in_(ids))))
         if not points:
             continue
-        pipeline.stack.index.delete(pipeline.stack.generation(generation).collection, points)
+        try:
+            pipeline.stack.index.delete(pipeline.stack.generation(generation).collection, points)
+        except AmbitError:
+            _again(pipeline, claims)
+            raise
         with pipeline.db.write() as session:
             for one in claims:
                 session.execute(
@@ -86,3 +92,13 @@ def _remove_points(pipeline: Pipeline) -> int:
                 )
         done += len(points)
     return done
+
+
+def _again(pipeline: Pipeline, claims: Sequence[Claim]) -> None:
+    """Gives the claims back after a removal that may have been made in part: a text that comes back waits for it, and
+    must not wait for the lease as well.
+    """
+    with pipeline.db.write() as session:
+        for one in claims:
+            mine = (PointGarbage.id == one.id) & (PointGarbage.lease_token == one.token)
+            session.execute(update(PointGarbage).where(mine).values(lease_until=None))

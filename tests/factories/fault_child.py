@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, Self
 
 import uvicorn
 from sqlalchemy import event, select
@@ -69,7 +69,7 @@ class Child:
         self.process.join(limit_s)
         return self.process.exitcode
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

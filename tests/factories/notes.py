@@ -69,7 +69,8 @@ class Reader:
     A server that is away, or that says it cannot answer now, gives no answer and so no wrong one; both are counted.
     """
 
-    def __init__(self, url: str, key: str, notes: Notes) -> None:
+    def __init__(self, url: str, key: str, notes: Notes, *, refused: tuple[int, ...] = (503,)) -> None:
+        self.refused = refused
         self.notes, self.answers, self.unanswered = notes, 0, 0
         self.wrong: list[str] = []
         self.seen: dict[int, int] = defaultdict(int)
@@ -106,7 +107,7 @@ class Reader:
             self.unanswered += 1
             time.sleep(0.05)
             return
-        if answer.status_code == 503:
+        if answer.status_code in self.refused:
             self.unanswered += 1
             return
         if answer.status_code != 200:
