@@ -22,6 +22,7 @@ from ingest.stages import STAGES
 from workers.app import make_app
 from workers.waker import Waker, celery_waker
 
+CHECKED = "workers.strategy:checked"
 TURN_S = 10.0
 """How long one message works before it hands on to the next, so that queues stay fair and shutdown is short."""
 
@@ -87,8 +88,8 @@ def worker_app(settings: Settings, *, prefix: str = "") -> Celery:
     def sweep() -> None:
         worker.sweep()
 
-    app.task(name="ambit.step")(step)
-    app.task(name="ambit.sweep")(sweep)
+    app.task(name="ambit.step", Strategy=CHECKED)(step)
+    app.task(name="ambit.sweep", Strategy=CHECKED)(sweep)
     worker_process_shutdown.connect(worker.close, weak=False)
     return app
 
