@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, Integer, case, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from core.clock import db_in, db_now
@@ -73,6 +73,7 @@ def claim(
         "lease_until": db_in(lease_s),
         "lease_token": table.lease_token + 1,
         "stamped_at": db_now(),
+        "not_before": case((table.not_before > db_now(), db_now()), else_=table.not_before),
         **(values or {}),
     }
     done = session.execute(update(table).where(key.in_(taken)).values(changes).returning(key, table.lease_token))

@@ -64,7 +64,8 @@ def kill_and_check(folder: Path, *, kills: int, seed: int, every: int) -> Reader
         for number in range(1, kills + 1):
             notes.change(chance, 20)
             die_at = chance.randint(1, EVENTS) if number % 2 else None
-            kill_once(Orders(str(data), port, die_at=die_at, delay_s=0.003), chance, notes)
+            orders = Orders(str(data), port, die_at=die_at, delay_s=0.003, hosted=number % 4 < 2)
+            kill_once(orders, chance, notes)
             if number % every == 0:
                 check_whole(data, port, notes)
     return reader

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -232,6 +233,19 @@ def zeros(path: Path, size: int) -> None:
         file.truncate(size)
 
 
+def png(width: int, height: int) -> bytes:
+    """A picture of one colour whose pixels are a thousandth of what they unpack to."""
+
+    def part(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    packer = zlib.compressobj(9)
+    line = bytes(1 + (width + 7) // 8)
+    rows = b"".join(packer.compress(line) for _ in range(min(height, 5000))) + packer.flush()
+    head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", rows) + part(b"IEND", b"")
+
+
 Maker = Callable[[], bytes]
 
 
@@ -278,6 +292,8 @@ def collection(url: str, folder: Path) -> dict[str, tuple[Maker, str]]:
         "mails.eml": (lambda: mail_in_mail(5000), "file_broken"),
         "parts.eml": (lambda: multiparts(5000), "file_broken"),
         "picture.pdf": (lambda: b"\x89PNG\r\n\x1a\n" + bytes(500), "file_broken"),
+        "large.png": (lambda: png(12_000, 12_000), "file_too_large"),
+        "bomb.png": (lambda: png(200_000, 200_000), "file_too_large"),
         "sheet.docx": (files.make_xlsx, "done"),
         "program.txt": (lambda: b"\x7fELF" + bytes(4000), "type_unsupported"),
         "quote.csv": (lambda: b'a,b\n"' + b"x\n" * 2_200_000, "file_broken"),

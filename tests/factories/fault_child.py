@@ -43,6 +43,7 @@ class Orders:
         rounds: syncs to make before it ends with 0; None: until it is killed.
         die_at: how many commits and writes of the index it begins or ends before it kills itself; None: never.
         delay_s: seconds that encoding one text takes.
+        hosted: whether the index is in a process of its own, as under `ambit serve`.
     """
 
     data: str
@@ -50,6 +51,7 @@ class Orders:
     rounds: int | None = None
     die_at: int | None = None
     delay_s: float = 0.0
+    hosted: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -91,6 +93,7 @@ def new_key(place: Installation) -> str:
 
 def obey(orders: Orders) -> None:
     place = Installation(Path(orders.data), encoder=WordEncoder(orders.delay_s), **{**SETTINGS, **orders.settings})
+    place.runtime.stack._hosted = orders.hosted
     place.runtime.warm_up()
     if orders.die_at is not None:
         arm(place, orders.die_at)

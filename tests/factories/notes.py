@@ -90,7 +90,7 @@ class Reader:
 
     def check(self, least: int) -> None:
         """No answer was wrong, and there were enough of them for that to mean something."""
-        assert self.wrong == []
+        assert not self.wrong, self.wrong[:5]
         assert self.answers >= least, f"{self.answers} answers, {self.unanswered} without"
 
     def _run(self) -> None:

@@ -40,7 +40,7 @@ def settings(tmp_path: Path, postgres_url: str, broker: Private) -> dict[str, An
         "database_url": postgres_url,
         "broker_url": broker.url,
         "encoder": "word-hash",
-        "log_level": "critical",
+        "log_level": "error",
         "lease_s": 3,
         "parse_timeout_s": 1,
         "retry_base_s": 0.05,
