@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +41,21 @@ def _text(name: str) -> str:
 def test_generated_parts_are_current(generator: ModuleType, name: str) -> None:
     text = _text(name)
     assert generator.render(DOCS / name) == text, f"docs/{name} is stale: run `make docs`"
+
+
+def _connectors() -> list[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return sorted(project["entry-points"]["ambit.connectors"])
+
+
+@pytest.mark.parametrize("name", _connectors())
+def test_every_connector_has_a_page_made_from_its_schema(generator: ModuleType, name: str) -> None:
+    path = DOCS / "connectors" / f"{name}.md"
+    text = path.read_text(encoding="utf-8")
+    assert f"<!-- generated: {name} -->" in text
+    assert generator.render(path) == text, f"{path.name} is stale: run `make docs`"
+    for heading in ("## Access", "## Limits"):
+        assert f"\n{heading}\n" in text, f"{path.name} does not tell of {heading.removeprefix('## ').lower()}"
 
 
 def test_every_setting_is_documented() -> None:
