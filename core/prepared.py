@@ -108,6 +108,9 @@ class Prepared:
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
             compiled = self._compiled[dialect.name] = _Compiled(self.statement, dialect)
+        if not compiled.checked and tenancy.TENANT in connection.get_execution_options():
+            tenancy.check(self.statement)
+            compiled.checked = True
         cursor = connection.connection.cursor()
         bound = compiled.bound(values)
         for told in connection.dispatch.before_cursor_execute:
@@ -131,9 +134,10 @@ class _Compiled:
     """A statement's text in one dialect, with what turns values into the driver's and back."""
 
     def __init__(self, statement: Select[*tuple[Any, ...]], dialect: Dialect) -> None:
-        tenancy.check(statement)
         compiled: Any = statement.compile(dialect=dialect)
         self.text: str = str(compiled)
+        self.checked = False
+        """Whether it may run in a session that is opened for a tenant."""
         self._positions: Sequence[str] | None = compiled.positiontup
         self._given: dict[str, Any] = dict(compiled.params)
         self._into: dict[str, Callable[[Any], Any]] = dict(compiled._bind_processors)  # noqa: SLF001 - no public way

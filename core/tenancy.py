@@ -46,6 +46,8 @@ def guard(engine: Engine) -> None:
 
 
 def _before(connection: Connection, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool) -> None:
+    if context is None:  # a prepared statement, which is looked at where it is run (`core.prepared`)
+        return
     compiled = context.compiled
     if hasattr(compiled, _CHECKED) or TENANT not in context.execution_options:
         return

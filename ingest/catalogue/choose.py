@@ -61,7 +61,7 @@ def _conditions(session: Session, tenant: int, known: Select[Any], wanted: Wante
     if wanted.stale_before is not None:
         found.append(DocumentVersion.modified_at < wanted.stale_before)
     if wanted.personal is not None:
-        found.append(_holding(wanted.personal))
+        found.append(_holding(tenant, wanted.personal))
     if wanted.alike is not None:
         found.append(_alike(known, wanted.alike))
     if wanted.classification is not None or wanted.owner is not None:
@@ -73,11 +73,11 @@ def _known(language: str) -> str | None:
     return None if language == UNKNOWN else language
 
 
-def _holding(kind: str) -> ColumnElement[bool]:
+def _holding(tenant: int, kind: str) -> ColumnElement[bool]:
     if kind != ANY and kind not in KINDS:
         told = f"{kind!r} is no kind of personal data; there is: {ANY}, {', '.join(KINDS)}"
         raise InvalidError(told, errors=[{"field": "personal", "message": told}])
-    found = select(DocumentFinding.document_id)
+    found = select(DocumentFinding.document_id).where(DocumentFinding.tenant_id == tenant)
     return Document.id.in_(found if kind == ANY else found.where(DocumentFinding.kind == kind))
 
 
