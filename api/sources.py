@@ -16,7 +16,9 @@ from core.tables import AclNode, Document, Run, Source, Tenant
 from ingest.connectors.registry import make
 from ingest.deletion import delete_documents
 from ingest.model import ConnectorContext
-from ingest.runs import OPEN_RUN, cancel
+from ingest.queue import LISTED
+from ingest.runs import OPEN_RUN, cancel, prioritise
+from ingest.schedule import check_schedule
 from ingest.sources import root_access
 from policies.decide import source_gates
 from policies.epoch import bump, remember, source_state
@@ -62,7 +64,8 @@ def create(session: Session, tenant: int, body: SourceBody) -> Source:
         remember(session, tenant, "source", row, decisive(row))
     row.connector, row.config, row.base = body.connector, body.config, body.base
     row.access, row.schedule, row.max_access_age_s = body.access, body.schedule, body.max_access_age_s
-    row.state, row.cursor, row.access_synced_at = "active", None, None
+    row.priority = body.priority
+    row.state, row.cursor, row.access_cursor, row.access_synced_at = "active", None, None, None
     _check(row)
     session.flush()
     settle_root(session, row)
@@ -76,14 +79,16 @@ def change(session: Session, row: Source, body: SourceChange) -> None:
         InvalidError: the configuration or access does not fit.
     """
     given = body.model_dump(exclude_unset=True)
-    paused = given.pop("paused", None)
+    paused, priority = given.pop("paused", None), given.pop("priority", None)
     before = decisive(row)
     for name, value in given.items():
         if value is None and name != "max_access_age_s":
             raise InvalidError(f"{name} is null; leave it out", errors=[{"field": name, "message": "null"}])
         setattr(row, name, value)
     if "config" in given:
-        row.cursor = None
+        row.cursor = row.access_cursor = None
+    if priority is not None:
+        prioritise(session, row, priority)
     if paused is not None:
         row.state = "paused" if paused else "active"
     _check(row)
@@ -161,8 +166,21 @@ def _check(row: Source) -> None:
         field = "max_access_age_s"
         raise InvalidError("a push source has no sync that could renew its access", errors=[{"field": field}])
     spec = _access(row)
+    _check_schedule(row.schedule)
     context = ConnectorContext(base=Path(row.base), root_access=spec)
     make(row.connector, row.config, context).close()
+
+
+def _check_schedule(schedule: dict[str, Any]) -> None:
+    for kind, times in schedule.items():
+        field = f"schedule.{kind}"
+        if kind not in LISTED:
+            message = f"{kind!r} is no kind of sync; write one of {', '.join(LISTED)}"
+            raise InvalidError(message, errors=[{"field": field, "message": message}])
+        try:
+            check_schedule(times)
+        except InvalidError as error:
+            raise InvalidError(error.detail, errors=[{"field": field, "message": error.detail}]) from error
 
 
 def _access(row: Source) -> Any:

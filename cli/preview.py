@@ -17,12 +17,14 @@ GROUPS = ("added", "changed", "deleted", "access", "problems")
 
 
 def preview(store: Store, name: str) -> dict[str, Any]:
-    """Ids that would be added, changed or deleted, places and documents whose access would change, and problems.
+    """Ids that would be added, changed or deleted, places and documents whose access would change and what that would
+    do to whom, and problems.
 
     Raises:
         SourceError: the source cannot be listed.
     """
     from cli.store import find_source
+    from ingest.foresight import foresee
 
     with store.db.read() as session:
         source = find_source(session, store.tenant, name)
@@ -31,7 +33,8 @@ def preview(store: Store, name: str) -> dict[str, Any]:
     with store.db.read() as session:
         compared = _Compared(session, source)
         compared.take(changes)
-    return compared.as_dict()
+        foreseen = foresee(session, source, changes)
+    return {**compared.as_dict(), "readers": foreseen.as_dict()}
 
 
 class _Compared:
@@ -136,5 +139,24 @@ def show(out: Console, previews: Iterable[dict[str, Any]]) -> None:
                 out.print(Text(f"{sign} {one['source']}:{name}", style=colour))
         for problem in one["problems"]:
             out.print(Text(f"! {one['source']}:{problem['file']}  {problem['code']}: {problem['reason']}", style="red"))
+        _show_readers(out, one)
         told = ", ".join(f"{len(one[group])} {group}" for group in GROUPS)
         out.print(f"{one['source']}: {told}; {one['unchanged']} unchanged; nothing was written", markup=False)
+
+
+def _show_readers(out: Console, one: dict[str, Any]) -> None:
+    """Who would gain or lose documents that are in already."""
+    from rich.text import Text
+
+    for effect in one["readers"]["effects"]:
+        names = ", ".join(effect["documents"]) + (", …" if effect["count"] > len(effect["documents"]) else "")
+        for word, people, count, colour in (
+            ("gain", effect["gained"], effect["people_gained"], "yellow"),
+            ("lose", effect["lost"], effect["people_lost"], "red"),
+        ):
+            if count:
+                who = ", ".join(people[:5]) + (", …" if count > 5 else "")
+                text = f"  {count} people would {word} {effect['count']} documents ({names}): {who}"
+                out.print(Text(text, style=colour))
+    if not one["readers"]["complete"]:
+        out.print("  not every kind of change was asked about: there are too many", markup=False)

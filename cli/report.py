@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from rich.console import Console
     from sqlalchemy.orm import Session
 
-COLOURS = {"succeeded": "green", "partial": "yellow", "failed": "red", "held": "red", "cancelled": "dim"}
+COLOURS = {
+    "succeeded": "green",
+    "partial": "yellow",
+    "failed": "red",
+    "held": "red",
+    "paused": "yellow",
+    "cancelled": "dim",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,8 @@ class RunReport:
     unchanged: int
     deleted: int
     counts: dict[str, int]
+    widened: int
+    held_for: str | None
     access_failed: bool
     error_code: str | None
     error_detail: str | None
@@ -73,7 +82,8 @@ def report(session: Session, runs: Sequence[int], *, items: bool = True) -> list
     found = {
         run.id: RunReport(
             id=run.public_id, source=source, kind=run.kind, state=run.state, trigger=run.trigger, listed=run.listed,
-            unchanged=run.unchanged, deleted=run.deleted, counts=counted[run.id], access_failed=run.access_failed,
+            unchanged=run.unchanged, deleted=run.deleted, counts=counted[run.id], widened=run.widened,
+            held_for=run.held_for, access_failed=run.access_failed,
             error_code=run.error_code, error_detail=run.error_detail, created_at=run.created_at,
             started_at=run.started_at, ended_at=run.ended_at, items=_items(session, run.id) if items else (),
         )
@@ -111,13 +121,20 @@ def show(out: Console, reports: Sequence[RunReport]) -> None:
         if one.error_detail:
             out.print(Text(f"  {one.error_code or one.state}: {one.error_detail}", style="red"))
         if one.state == "held":
-            out.print(f"  ambit runs approve {one.id}   or   ambit runs cancel {one.id}", markup=False)
+            out.print(f"  ambit runs approve {one.id}   or   ambit runs reject {one.id}", markup=False)
+        if one.state == "paused":
+            out.print(f"  ambit runs resume {one.id}", markup=False)
         show_items(out, one)
 
 
 def told(one: RunReport) -> str:
     """A run's counts in words."""
-    parts = [f"{one.counts.get('done', 0)} ingested", f"{one.unchanged} unchanged", f"{one.deleted} deleted"]
+    if one.kind == "permissions":
+        parts = [f"access of {one.listed} objects read", f"{one.counts.get('done', 0)} moved"]
+    else:
+        parts = [f"{one.counts.get('done', 0)} ingested", f"{one.unchanged} unchanged", f"{one.deleted} deleted"]
+    if one.widened:
+        parts.append(f"{one.widened} shown to more people")
     parts += [f"{one.counts[state]} {state}" for state in ("skipped", "failed") if one.counts.get(state)]
     if one.access_failed:
         parts.append("access data incomplete")

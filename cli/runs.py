@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.context import Context, command
 from cli.store import Store, find_source, opened
+from core.errors import InvalidError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,6 +28,9 @@ def register(app: typer.Typer) -> None:
     command(group, "show")(show)
     command(group, "retry")(retry)
     command(group, "approve")(approve)
+    command(group, "reject")(reject)
+    command(group, "pause")(pause)
+    command(group, "resume")(resume)
     command(group, "cancel")(cancel)
     app.add_typer(group, name="runs")
 
@@ -84,23 +89,32 @@ def show(context: Context, run: RUN) -> None:
 
 def retry(
     context: Context,
-    run: RUN,
+    run: Annotated[str | None, typer.Argument(help="The run's id; absent: --source.", show_default=False)] = None,
+    source: Annotated[str | None, typer.Option("--source", help="All runs of it.", show_default=False)] = None,
     item: Annotated[str | None, typer.Option("--item", help="This item alone.", show_default=False)] = None,
     code: Annotated[str | None, typer.Option("--code", help="Those with this code alone.", show_default=False)] = None,
 ) -> None:
     """Put failed items back to work; `ambit serve` or workers take them, else the next `ambit sync`."""
     from ingest.runs import retry as again
+    from ingest.runs import retry_source
 
+    if (run is None) == (source is None) or (source is not None and item is not None):
+        raise InvalidError("name a run, or a source with --source (which goes without --item)")
     with opened(context) as store:
         with store.db.write() as session:
-            count = again(session, _find(session, store, run), item=item, code=code)
-            _audit(session, store, "run.retry", run, count)
+            if run is not None:
+                count = again(session, _find(session, store, run), item=item, code=code)
+            else:
+                count = retry_source(session, find_source(session, store.tenant, source or ""), code=code)
+            _audit(session, store, "run.retry", run or f"source {source}", count)
         _wake(context, store, "parse")
-    context.emit({"run": run, "retried": count}, lambda out: out.print(f"{count} items wait for work again"))
+    context.emit(
+        {"run": run, "source": source, "retried": count}, lambda out: out.print(f"{count} items wait for work again")
+    )
 
 
 def approve(context: Context, run: RUN) -> None:
-    """Let a held run delete what its listing did not show."""
+    """Let a held run delete what its listing did not show, and show documents to more people."""
     from ingest.runs import approve as go_on
 
     with opened(context) as store:
@@ -108,17 +122,50 @@ def approve(context: Context, run: RUN) -> None:
             count = go_on(session, _find(session, store, run))
             _audit(session, store, "run.approve", run, count)
         _wake(context, store, "finish")
-    context.emit({"run": run, "deleted": count}, lambda out: out.print(f"{count} documents deleted"))
+        _wake(context, store, "place")
+    context.emit({"run": run, "documents": count}, lambda out: out.print(f"{count} documents approved"))
+
+
+def reject(
+    context: Context,
+    run: RUN,
+    reason: Annotated[str, typer.Option("--reason", help="Kept with the run and in the audit.")] = "",
+) -> None:
+    """End a held run: nothing is deleted, nobody gains anything; the next sync looks again."""
+    from ingest.runs import reject as end
+
+    _change(context, run, "reject", "cancelled", lambda session, found: end(session, found, reason))
+
+
+def pause(context: Context, run: RUN) -> None:
+    """Begin nothing of a run until it is resumed; what is in hand ends."""
+    from ingest.runs import pause as rest
+
+    _change(context, run, "pause", "paused", rest)
+
+
+def resume(context: Context, run: RUN) -> None:
+    """Let a paused run go on from where it was."""
+    from ingest.runs import resume as go_on
+
+    _change(context, run, "resume", "going on", go_on)
+
+
+def _change(context: Context, run: str, verb: str, state: str, act: Callable[[Session, Run], None]) -> None:
+    with opened(context) as store:
+        with store.db.write() as session:
+            act(session, _find(session, store, run))
+            _audit(session, store, f"run.{verb}", run, 0)
+        for stage in ("list", "parse", "place"):
+            _wake(context, store, stage)
+    context.emit({"run": run, "state": state}, lambda out: out.print(f"{run} is {state}", markup=False))
 
 
 def cancel(context: Context, run: RUN) -> None:
     """Stop a run; what is done stays, what a held run hid is shown again."""
     from ingest.runs import cancel as stop
 
-    with opened(context) as store, store.db.write() as session:
-        stop(session, _find(session, store, run))
-        _audit(session, store, "run.cancel", run, 0)
-    context.emit({"run": run, "state": "cancelled"}, lambda out: out.print(f"{run} is cancelled", markup=False))
+    _change(context, run, "cancel", "cancelled", stop)
 
 
 def _find(session: Session, store: Store, run: str) -> Run:

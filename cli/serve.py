@@ -211,9 +211,15 @@ def worker(
         bool, typer.Option("--beat", help="Also send the wake-ups on a schedule; in one worker only.")
     ] = False,
     queues: QUEUES = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Run none; say whether this machine's (with --beat its beat) is well.")
+    ] = False,
 ) -> None:
     """Run a worker that takes wake-ups from the broker."""
     settings = context.settings
+    if check:
+        _check_worker(context, ["worker", "beat"] if beat else ["worker"])
+        return
     if settings.broker_url is None:
         raise SettingError(
             "broker_url is not set: looked for AMBIT_BROKER_URL in the environment and .env, and broker_url in "
@@ -227,3 +233,20 @@ def worker(
     if unknown or not stages:
         raise SettingError(f"--queues: {(unknown or ['nothing'])[0]!r} is no stage; choose from {', '.join(KNOWN)}")
     run_worker(settings, stages=stages, beat=beat)
+
+
+def _check_worker(context: Context, roles: list[str]) -> None:
+    from core.db import Database
+    from ingest.presence import fault
+
+    db = Database(context.settings.sql_url)
+    try:
+        with db.read() as session:
+            faults = [found for role in roles if (found := fault(session, role)) is not None]
+    finally:
+        db.close()
+    context.emit(
+        {"well": not faults, "faults": faults}, lambda out: out.print("\n".join(faults) or "well", markup=False)
+    )
+    if faults:
+        raise typer.Exit(1)

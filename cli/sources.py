@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from cli.context import Context, command
 from cli.store import all_sources, opened
+
+SOURCE = Annotated[str, typer.Argument(help="The source's id.")]
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
     group = typer.Typer(help="Look at the registered sources.", no_args_is_help=True)
     command(group, "list")(list_)
+    command(group, "pause")(pause)
+    command(group, "resume")(resume)
     app.add_typer(group, name="sources")
 
 
@@ -29,8 +35,30 @@ def list_(context: Context) -> None:
     def show(_: object) -> None:
         table = Table("source", "connector", "state", "folder", "schedule", box=None)
         for one in data:
-            schedule = one["schedule"].get("content", "by hand")
+            schedule = ", ".join(f"{kind} {times}" for kind, times in one["schedule"].items()) or "by hand"
             table.add_row(one["id"], one["connector"], one["state"], one["base"], schedule)
         context.out.print(table)
 
     context.emit({"sources": data}, show)
+
+
+def pause(context: Context, source: SOURCE) -> None:
+    """Begin nothing of a source until it is resumed; what is in hand ends, what is in stays readable."""
+    _set(context, source, paused=True)
+
+
+def resume(context: Context, source: SOURCE) -> None:
+    """Let a paused source go on from where it was."""
+    _set(context, source, paused=False)
+
+
+def _set(context: Context, source: str, *, paused: bool) -> None:
+    from api.schemas.sources import SourceChange
+    from api.sources import change, find
+
+    with opened(context) as store, store.db.write() as session:
+        row = find(session, store.tenant, source)
+        change(session, row, SourceChange(paused=paused))
+        state = row.state
+        store.runtime.audit.append(session, store.tenant, "source.change", "local", {"source": row.key, "state": state})
+    context.emit({"source": source, "state": state}, lambda out: out.print(f"{source} is {state}", markup=False))

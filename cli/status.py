@@ -37,6 +37,7 @@ def status(context: Context) -> None:
             directories = directory_views(session, store.tenant)
             epoch = current(session, store.tenant)
             points = _points(session)
+            work = _work(session)
         data: dict[str, Any] = {
             "data_dir": str(context.settings.data_dir),
             "tenant": context.settings.tenant,
@@ -45,8 +46,28 @@ def status(context: Context) -> None:
             "index": {**points, "notice": _notice(store), "points": _index_points(store, busy=serving is not None)},
             "sources": sources,
             "directories": directories,
+            "work": work,
         }
     context.emit(data, lambda out: _show(out, data))
+
+
+def _work(session: Session) -> dict[str, Any]:
+    """Who works, what waits, and how long the oldest of it has."""
+    from core.db import now
+    from ingest.metrics import due, items
+    from ingest.presence import living
+
+    at = now(session)
+    workers = [
+        {
+            "name": one.name, "role": one.role, "stages": one.stages, "refused": one.refused,
+            "silent_s": (at - one.beat_at).total_seconds(),
+            "idle_s": (at - one.worked_at).total_seconds() if one.worked_at else None,
+        }
+        for one in living(session)
+    ]  # fmt: skip
+    waiting = [{"stage": stage, "state": state, "items": count} for stage, state, count in items(session)]
+    return {"workers": workers, "items": waiting, "oldest_s": dict(due(session))}
 
 
 def _source(session: Session, source: Source, at: datetime) -> dict[str, Any]:
@@ -148,6 +169,8 @@ def _show(out: Console, data: dict[str, Any]) -> None:
     out.print(f"index {index['collection'] or 'absent'}: {counted}, {index['known_points']} known to SQL", markup=False)
     if index["notice"]:
         out.print(Text(index["notice"], style="yellow"))
+    for line in _work_lines(data["work"]):
+        out.print(line, markup=False)
     table = Table("source", "connector", "state", "documents", "chunks", "last run", "failed", "access data", box=None)
     for one in data["sources"]:
         last = one["last_run"]
@@ -158,6 +181,17 @@ def _show(out: Console, data: dict[str, Any]) -> None:
     out.print(table)
     if data["directories"]:
         show_directories(out, data["directories"])
+
+
+def _work_lines(work: dict[str, Any]) -> list[str]:
+    told = [f"{one['items']} {one['state']} for {one['stage']}" for one in work["items"]]
+    oldest = max(work["oldest_s"].values(), default=0.0)
+    waits = f"; the oldest has waited {_span(oldest)}" if work["oldest_s"] else ""
+    lines = [f"work: {', '.join(told) or 'none waits'}{waits}"]
+    for one in work["workers"]:
+        idle = "has done nothing yet" if one["idle_s"] is None else f"last did something {_span(one['idle_s'])} ago"
+        lines.append(f"{one['name']}: {idle}" if one["role"] != "beat" else f"{one['name']}: beats")
+    return lines
 
 
 def age(access: dict[str, Any]) -> Any:

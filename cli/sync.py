@@ -14,12 +14,17 @@ from cli.context import FAILED, OK, PARTIAL, Context, command
 from cli.progress import follow
 from cli.serving import found
 from cli.store import Store, all_sources, find_source, opened
-from core.errors import InvalidError, NotFoundError
+from core.errors import AmbitError, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
     from cli.report import RunReport
+    from core.tables import Source
 
 SOURCES = Annotated[list[str] | None, typer.Argument(help="Sources to sync; absent: all.", show_default=False)]
+KIND = Annotated[
+    str,
+    typer.Option("--kind", help="content: what changed; deletions: list everything; permissions: access data alone."),
+]
 EVERY = Annotated[float, typer.Option("--every", min=1, help="Seconds between two rounds of --watch.")]
 _GOOD = ("succeeded",)
 _PARTLY = ("partial",)
@@ -33,9 +38,11 @@ def register(app: typer.Typer) -> None:
 def sync(
     context: Context,
     sources: SOURCES = None,
+    *,
     watch: Annotated[bool, typer.Option("--watch", help="Sync again and again until interrupted.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change; write nothing.")] = False,
     every: EVERY = 30.0,
+    kind: KIND = "content",
 ) -> None:
     """Bring sources up to date. Exit status: 0 clean, 1 some documents failed, 2 a sync failed or is held."""
     if watch and dry_run:
@@ -46,10 +53,11 @@ def sync(
             _dry_run(context, store, names)
             return
         with _working(context, store) as worked_on:
-            status = _round(context, store, names, worked_on)
-            while watch:
+            while True:
+                status = _round(context, store, names, worked_on, kind=kind, watch=watch)
+                if not watch:
+                    break
                 time.sleep(every)
-                _round(context, store, names, worked_on)
     raise typer.Exit(status)
 
 
@@ -60,6 +68,10 @@ def _names(store: Store, asked: Sequence[str]) -> list[str]:
         return [find_source(session, store.tenant, one).key for one in dict.fromkeys(asked)]
 
 
+def _syncable(source: Source) -> bool:
+    return source.connector != "push" and source.state == "active"
+
+
 def all_names(store: Store) -> list[str]:
     """Every source that can be synced.
 
@@ -67,7 +79,7 @@ def all_names(store: Store) -> list[str]:
         NotFoundError: there is none.
     """
     with store.db.read() as session:
-        known = [one.key for one in all_sources(session, store.tenant) if one.connector != "push"]
+        known = [one.key for one in all_sources(session, store.tenant) if _syncable(one)]
     if not known:
         raise NotFoundError("there is no source to sync; register one with `ambit apply`")
     return known
@@ -114,11 +126,32 @@ def _let_purge(store: Store, timeout_s: float = 20.0) -> None:
         time.sleep(0.05)
 
 
-def _round(context: Context, store: Store, names: Sequence[str], worked_on: Callable[[], bool]) -> int:
-    """One sync of each source, from start to end; returns the exit status."""
+def _round(
+    context: Context, store: Store, names: Sequence[str], worked_on: Callable[[], bool], *, kind: str, watch: bool
+) -> int:
+    """One sync of each source, from start to end; returns the exit status. A watch outlives a round that fails."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return _sync_once(context, store, names, worked_on, kind=kind)
+    except AmbitError as error:
+        if not watch:
+            raise
+        context.err.print(f"error [{error.code}]: {error.detail}", markup=False)
+        return FAILED
+    except SQLAlchemyError as error:
+        if not watch:
+            raise
+        context.err.print(f"error [unavailable]: the database did not answer ({type(error).__name__})", markup=False)
+        return FAILED
+
+
+def _sync_once(
+    context: Context, store: Store, names: Sequence[str], worked_on: Callable[[], bool], *, kind: str
+) -> int:
     from cli.report import report, show
 
-    runs = start(store, names)
+    runs = start(store, names, kind=kind)
     follow(context, store, runs, worked_on=worked_on)
     with store.db.read() as session:
         reports = report(session, runs)
@@ -126,12 +159,12 @@ def _round(context: Context, store: Store, names: Sequence[str], worked_on: Call
     return status_of(reports)
 
 
-def start(store: Store, names: Sequence[str]) -> list[int]:
+def start(store: Store, names: Sequence[str], *, kind: str = "content") -> list[int]:
     """Queues a sync of each source; one that is under way is joined. Returns the runs' ids."""
     from ingest.runs import start_run
 
     with store.db.write() as session:
-        runs = [start_run(session, find_source(session, store.tenant, name)).id for name in names]
+        runs = [start_run(session, find_source(session, store.tenant, name), kind=kind).id for name in names]
     store.runtime.pipeline.wake("list")
     return runs
 

@@ -87,6 +87,18 @@ class Settings(BaseSettings):
         200, ge=32, le=8192, description="Most tokens of a chunk, counted by the encoder's tokenizer."
     )
     worker_threads: int = Field(2, ge=1, le=64, description="Threads that fetch and parse in one worker process.")
+    worker_memory_mb: int = Field(
+        4096,
+        ge=0,
+        description="Resident MiB at which a process of `ambit worker` is replaced after its turn; 0: never.",
+    )
+    worker_metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port on which `ambit worker` answers `/metrics`; 0: none, the API answers for all.",
+    )
+    worker_metrics_host: str = Field("127.0.0.1", description="Address of `worker_metrics_port`.")
     lease_s: float = Field(60.0, ge=1, description="Seconds a worker may hold work without renewing its claim.")
     poll_s: float = Field(0.2, gt=0, description="Seconds between looks for work when nothing waits.")
     max_claims: int = Field(
@@ -103,6 +115,20 @@ class Settings(BaseSettings):
         description="Share of a source that one sync may delete before it is held for approval.",
     )
     deletion_guard_min: int = Field(20, ge=0, description="Documents a sync may always delete without being held.")
+    widening_guard: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Share of a source that one sync may show to more people before it is held for approval.",
+    )
+    widening_guard_min: int = Field(
+        20, ge=0, description="Documents a sync may always show to more people without being held."
+    )
+    backlog: int = Field(
+        2000,
+        ge=0,
+        description="Objects of one source that may wait at a stage before the one that feeds it rests; 0: no limit.",
+    )
     parse_timeout_s: float = Field(120.0, gt=0, description="Seconds one file may take to parse.")
     parse_memory_mb: int = Field(
         2048, ge=256, description="Address space in MiB a parser process may use above its start."

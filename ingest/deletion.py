@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from core.clock import db_now
@@ -39,6 +39,15 @@ def delete_documents(session: Session, tenant: int, ids: Sequence[int]) -> None:
             .where(Item.document_id.in_(part), Item.state.in_(["pending", "waiting", "leased"]))
             .values(state="skipped", note="the document was deleted", lease_token=Item.lease_token + 1)
         )
+
+
+def abandon_versions(session: Session, versions: Select[Any]) -> None:
+    """Lets go of versions that were built and will never be shown."""
+    session.execute(
+        update(DocumentVersion)
+        .where(DocumentVersion.id.in_(versions), DocumentVersion.state == "staged")
+        .values(state="old")
+    )
 
 
 def hold_documents(session: Session, tenant: int, ids: Sequence[int]) -> None:

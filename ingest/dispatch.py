@@ -2,27 +2,64 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Select, func, select, update
+import random
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from core.jobs import Claim, Leased, claim, due
-from core.tables import DocumentVersion, Item, PointGarbage, Run
+from core.tables import DocumentVersion, Item, PointGarbage, Run, Source
 from ingest.catalogue.forget import unseen_versions
+from ingest.queue import list_next, lock_source
 
 OPEN = ("pending", "leased", "waiting")
+UNJUDGED = ("queued", "listing", "held")
+FAIR_SHARE = 0.25
+"""Share of the claims that look at turns alone, so that a source of low priority is never starved."""
 
 
-def claim_items(session: Session, stage: str, *, limit: int, lease_s: float) -> list[Claim]:
+def claim_items(session: Session, stage: str, *, limit: int, lease_s: float, backlog: int = 0) -> list[Claim]:
     """Up to `limit` items of a stage: each source's oldest first, one from each source in turn.
 
-    An item waits for earlier work on the same document, so that the last word said at the source is the last kept.
+    Sources of a higher priority come first in three claims of four. An item waits for earlier work on the same
+    document, so that the last word said at the source is the last kept. `backlog` (0: no limit) is how many items of a
+    source may wait to be encoded before no more of it are parsed.
     """
-    turn = func.row_number().over(partition_by=Item.source_id, order_by=(Item.priority.desc(), Item.id)).label("turn")
-    ready = (
-        select(Item.id, turn).where(Item.stage == stage, Item.state.in_(OPEN), due(Item), ~_earlier_work()).subquery()
-    )
-    ids = session.scalars(select(ready.c.id).order_by(ready.c.turn, ready.c.id).limit(limit)).all()
+    turn = func.row_number().over(partition_by=Item.source_id, order_by=Item.id).label("turn")
+    ready = select(Item.id, Item.priority, turn).where(*_ready(stage), ~_earlier_work())
+    if stage == "parse" and backlog:
+        ready = ready.where(Item.source_id.not_in(_full("encode", backlog)))
+    rows = ready.subquery()
+    order: list[ColumnElement[Any]] = [rows.c.turn, rows.c.id]
+    if random.random() >= FAIR_SHARE:  # noqa: S311 - shares out work, guards nothing
+        order.insert(0, rows.c.priority.desc())
+    ids = session.scalars(select(rows.c.id).order_by(*order).limit(limit)).all()
     return claim(session, Item, ids, lease_s=lease_s, values={"state": "leased"}) if ids else []
+
+
+def _ready(stage: str) -> tuple[ColumnElement[bool], ...]:
+    """Due items of a stage whose run and source are not paused and whose run may do what they would."""
+    resting = select(Run.id).where(Run.state == "paused")
+    unjudged = select(Run.id).where(Run.state.in_(UNJUDGED))
+    return (
+        Item.stage == stage,
+        Item.state.in_(OPEN),
+        due(Item),
+        Item.run_id.not_in(resting),
+        Item.source_id.not_in(select(Source.id).where(Source.state == "paused")),
+        ~and_(Item.widens, Item.run_id.in_(unjudged)),
+    )
+
+
+def _full(stage: str, backlog: int) -> Select[int]:
+    """Sources with so many open items at a stage that the one before it rests."""
+    return (
+        select(Item.source_id)
+        .where(Item.stage == stage, Item.state.in_(OPEN))
+        .group_by(Item.source_id)
+        .having(func.count() >= backlog)
+    )
 
 
 def _earlier_work() -> ColumnElement[bool]:
@@ -34,12 +71,12 @@ def _earlier_work() -> ColumnElement[bool]:
     )
 
 
-def claim_run(session: Session, *, lease_s: float) -> Claim | None:
-    """The oldest run whose listing is due."""
-    found = session.scalars(
-        select(Run.id).where(Run.state.in_(["queued", "listing"]), due(Run)).order_by(Run.id).limit(1)
-    ).all()
-    claims = claim(session, Run, found, lease_s=lease_s, values={"state": "listing"}) if found else []
+def claim_run(session: Session, *, lease_s: float, backlog: int = 0) -> Claim | None:
+    """The run whose listing is next, if there is one."""
+    found = list_next(session, backlog=backlog)
+    if found is None or not lock_source(session, found) or list_next(session, backlog=backlog) != found:
+        return None
+    claims = claim(session, Run, [found], lease_s=lease_s, values={"state": "listing"})
     return claims[0] if claims else None
 
 
@@ -54,11 +91,11 @@ def claim_garbage(session: Session, generation: int, *, limit: int, lease_s: flo
     return claim(session, PointGarbage, ids, lease_s=lease_s, values={"state": "deleting"}) if ids else []
 
 
-def work_waits(session: Session, stage: str) -> bool:
+def work_waits(session: Session, stage: str, *, backlog: int = 0) -> bool:
     """Whether a stage has anything that is due."""
     if stage == "list":
-        rows = [select(Run.id).where(Run.state.in_(["queued", "listing"]), due(Run))]
-    elif stage == "finish":
+        return list_next(session, backlog=backlog) is not None
+    if stage == "finish":
         rows = [ready_runs()]
     elif stage == "purge":
         rows = [
@@ -68,7 +105,7 @@ def work_waits(session: Session, stage: str) -> bool:
     elif stage == "profile":
         rows = [unseen_versions()]
     else:
-        rows = [select(Item.id).where(Item.stage == stage, Item.state.in_(OPEN), due(Item))]
+        rows = [select(Item.id).where(*_ready(stage))]
     return any(session.scalars(one.limit(1)).first() is not None for one in rows)
 
 

@@ -231,6 +231,7 @@ def place_items(pipeline: Pipeline, claims: Sequence[Claim]) -> None:
 
 def _place(pipeline: Pipeline, held: Claim) -> None:
     generation = pipeline.stack.generation()
+    _widen(pipeline, held)
     with pipeline.db.read() as session:
         item = session.get_one(Item, held.id)
         document = session.get_one(Document, item.document_id)
@@ -241,3 +242,16 @@ def _place(pipeline: Pipeline, held: Claim) -> None:
     with pipeline.db.write() as session:
         moved_again = session.get_one(Document, number).node_id != node
         settle(session, Item, held, state="pending" if moved_again else "done", lease_until=None)
+
+
+def _widen(pipeline: Pipeline, held: Claim) -> None:
+    """Gives a document of unchanged text the wider audience that its run was let to give; once."""
+    with pipeline.db.read() as session:
+        if not session.get_one(Item, held.id).widens:
+            return
+    with pipeline.db.write() as session:
+        settle(session, Item, held, widens=False)
+        item = session.get_one(Item, held.id)
+        document = session.get_one(Document, item.document_id)
+        if document.pending_node_id == item.payload["target"]:
+            move(session, document, item.payload["target"])

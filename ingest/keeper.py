@@ -11,6 +11,7 @@ from collections.abc import Callable
 from core.errors import AmbitError
 from core.telemetry import logger
 from ingest.directories.sync import sync_due
+from ingest.housekeeping import Housekeeping
 from ingest.pipeline import Pipeline
 from ingest.rebuild import build, drop_marked
 from ingest.reconcile import counts_differ, repair
@@ -27,6 +28,7 @@ class Keeper:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        self._housekeeping = Housekeeping(pipeline.db)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ambit-keeper", daemon=True)
         self._directories = threading.Thread(target=self._sync, name="ambit-directories", daemon=True)
@@ -55,6 +57,7 @@ class Keeper:
             self._guarded(lambda: sync_due(self._pipeline.directories))
 
     def _tend(self) -> None:
+        self._housekeeping.tend()
         drop_marked(self._pipeline)
         build(self._pipeline, rate=self._pipeline.settings.reembed_rate, stop=self._stop)
         if time.monotonic() > self._compared + COMPARE_S:

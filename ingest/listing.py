@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from core.clock import db_now
+from core.errors import AmbitError
 from core.ids import public_id
 from core.settings import Settings
 from core.tables import AclNode, Document, Item, Run, Source, Tenant
+from ingest.access_listing import AccessListing
 from ingest.batches import batched
-from ingest.deletion import await_move, delete_documents, hold_documents, move, revive
+from ingest.deletion import await_move, delete_documents, move, revive
+from ingest.guards import judge
 from ingest.model import (
+    AccessChange,
     Change,
     Checkpoint,
     Delete,
@@ -23,24 +27,29 @@ from ingest.model import (
     Problem,
     Upsert,
 )
+from ingest.placing import Placer
 from ingest.refs import dump_ref
 from policies.directory import put_group, set_members
 from policies.epoch import remember, source_state
-from policies.nodes import digest, put_container
-from policies.own_nodes import own_nodes, place_at
+from policies.own_nodes import own_nodes
 
 PAGE = 500
 NO_DOCUMENT = frozenset({"link_outside", "link_skipped", "not_a_file"})
 
 
 def pages(changes: Iterable[Change]) -> Iterator[list[Change]]:
-    """Changes in pages, each ending at a checkpoint or at the page size."""
+    """Changes in pages, each ending at a checkpoint or at the page size; also what came before an error."""
     page: list[Change] = []
-    for change in changes:
-        page.append(change)
-        if isinstance(change, Checkpoint) or len(page) >= PAGE:
+    try:
+        for change in changes:
+            page.append(change)
+            if isinstance(change, Checkpoint) or len(page) >= PAGE:
+                yield page
+                page = []
+    except AmbitError:
+        if page:
             yield page
-            page = []
+        raise
     if page:
         yield page
 
@@ -52,11 +61,13 @@ class Listing:
         self.session, self.run, self.settings = session, run, settings
         self.tenant = session.get_one(Tenant, run.tenant_id)
         self.source = session.get_one(Source, run.source_id, with_for_update={"key_share": True})
+        self.placer = Placer(session, run, self.tenant)
 
     def apply(self, page: Sequence[Change]) -> bool:
         """Stores a page; True when it ended the listing."""
-        self._nodes([one for one in page if isinstance(one, NodeChange)])
+        self.placer.nodes([one for one in page if isinstance(one, NodeChange)])
         self._objects([one.item for one in page if isinstance(one, Upsert)])
+        self._accesses([one for one in page if isinstance(one, AccessChange)])
         self._problems([one for one in page if isinstance(one, Problem)])
         self._deletes([one.id for one in page if isinstance(one, Delete)])
         for change in page:
@@ -70,42 +81,18 @@ class Listing:
             self._complete(last)
         return last.complete
 
-    def _nodes(self, changes: Sequence[NodeChange]) -> None:
-        known = self._known_nodes([change.key for change in changes])
-        for change in changes:
-            parent = None if change.parent is None else self._node(change.parent).id
-            node = known.get(change.key)
-            settled = node is not None and node.pending is None and node.title == change.title
-            if node is None or not settled or node.parent_id != parent or node.access_hash != digest(change.access):
-                put_container(
-                    self.session,
-                    self.tenant,
-                    self.source.id,
-                    key=change.key,
-                    parent=parent,
-                    title=change.title,
-                    spec=change.access,
-                )
-
-    def _known_nodes(self, keys: Sequence[str]) -> dict[str, AclNode]:
-        rows = self.session.scalars(select(AclNode).where(AclNode.source_id == self.source.id, AclNode.key.in_(keys)))
-        return {row.key: row for row in rows}
-
-    def _node(self, key: str) -> AclNode:
-        return self.session.scalars(
-            select(AclNode).where(AclNode.source_id == self.source.id, AclNode.key == key)
-        ).one()
-
     def _objects(self, refs: Sequence[ItemRef]) -> None:
+        if not refs:
+            return
         unique = {ref.id: ref for ref in refs}
-        nodes = self._known_nodes(sorted({ref.node for ref in unique.values()}))
+        nodes = self.placer.known(sorted({ref.node for ref in unique.values()}))
         listed = self._listed(list(unique))
         known = self._known(list(unique))
         own = own_nodes(self.session, self.tenant.id, [document.id for document in known.values()])
         self.run.listed += len(unique)
         fresh = {ref.id: ref for ref in unique.values() if ref.id not in listed}
         targets = {
-            one: place_at(self.session, nodes[ref.node], ref.access, own.get(known[one].id, ()) if one in known else ())
+            one: self.placer.target(nodes[ref.node], ref.access, own.get(known[one].id, ()) if one in known else ())
             for one, ref in fresh.items()
         }
         same = {one for one, ref in fresh.items() if one in known and self._unchanged(known[one], ref)}
@@ -115,6 +102,10 @@ class Listing:
         self.run.unchanged += len(same)
         self._queue([ref for one, ref in fresh.items() if one not in same], known, targets)
         self.session.flush()
+
+    def _accesses(self, changes: Sequence[AccessChange]) -> None:
+        if changes:
+            AccessListing(self.session, self.run, self.placer).apply(changes)
 
     def _known(self, ids: Sequence[str]) -> dict[str, Document]:
         rows = self.session.scalars(
@@ -134,13 +125,19 @@ class Listing:
         return live and ref.version is not None and document.source_version == ref.version
 
     def _place(self, document: Document, ref: ItemRef, target: AclNode) -> None:
-        """The text stays, so its audience may change at once, either way."""
+        """The text stays: a narrower audience holds at once, a wider one when the whole listing was judged."""
         revive(self.session, document)
-        if move(self.session, document, target.id) and document.version_id is not None:
+        if self.placer.widens(document, target):
+            await_move(self.session, document, target.id)
+            self.run.widened += 1
+            self.session.add(self._item(ref, document.id, "place", target.id, widens=True))
+        elif move(self.session, document, target.id) and document.version_id is not None:
             self.session.add(self._item(ref, document.id, "place", target.id))
 
     def _queue(self, refs: Sequence[ItemRef], known: dict[str, Document], targets: dict[str, AclNode]) -> None:
         """Documents first and at once, then the items that name them."""
+        wider = {ref.id for ref in refs if self.placer.widens(known.get(ref.id), targets[ref.id])}
+        self.run.widened += len(wider)
         for ref in refs:
             document = known.get(ref.id)
             if document is None:
@@ -154,7 +151,8 @@ class Listing:
             document.seen_run_id = self.run.id
         self.session.flush()
         for ref in refs:
-            self.session.add(self._item(ref, known[ref.id].id, "parse", targets[ref.id].id))
+            item = self._item(ref, known[ref.id].id, "parse", targets[ref.id].id, widens=ref.id in wider)
+            self.session.add(item)
 
     def _new_document(self, ref: ItemRef, target: AclNode) -> Document:
         document = Document(
@@ -168,7 +166,7 @@ class Listing:
         self.session.add(document)
         return document
 
-    def _item(self, ref: ItemRef, document: int, stage: str, target: int) -> Item:
+    def _item(self, ref: ItemRef, document: int, stage: str, target: int, *, widens: bool = False) -> Item:
         return Item(
             public_id=public_id("itm"),
             tenant_id=self.tenant.id,
@@ -178,6 +176,8 @@ class Listing:
             external_id=ref.id,
             state="pending",
             stage=stage,
+            priority=self.run.priority,
+            widens=widens,
             payload={**dump_ref(ref), "target": target},
         )
 
@@ -191,7 +191,9 @@ class Listing:
     def _problems(self, problems: Sequence[Problem]) -> None:
         """Lists each as a failed item. What stands there but is no document any more counts as absent."""
         unique = {one.id: one for one in problems}
-        kept = [one.id for one in unique.values() if one.code not in NO_DOCUMENT]
+        if not unique:
+            return
+        kept = [one.id for one in unique.values() if one.code not in NO_DOCUMENT and self.run.kind != "permissions"]
         self._see([document.id for document in self._known(kept).values()])
         told = set(
             self.session.scalars(
@@ -248,27 +250,21 @@ class Listing:
         self.run.state = "working"
         self.run.access_failed = not last.access_complete
         if last.access_complete:
-            remember(self.session, self.tenant.id, "source", self.source, source_state(self.source))
-            self.source.access_synced_at = self.run.started_at
-        if last.full:
-            self._delete_unseen()
+            freshen(self.session, self.source, self.run)
+        judge(self.session, self.settings, self.run, self._unseen() if last.full else [])
 
-    def _delete_unseen(self) -> None:
+    def _unseen(self) -> Sequence[int]:
         alive = (Document.source_id == self.source.id) & Document.state.in_(["live", "held"])
-        unseen = or_(Document.seen_run_id.is_(None), Document.seen_run_id != self.run.id)
-        gone = self.session.scalars(select(Document.id).where(alive, unseen)).all()
-        total = self.session.scalar(select(func.count()).select_from(Document).where(alive)) or 0
-        settings = self.settings
-        if len(gone) > settings.deletion_guard_min and len(gone) > settings.deletion_guard * total:
-            hold_documents(self.session, self.tenant.id, gone)
-            self.run.state = "held"
-            self.run.error_detail = (
-                f"{len(gone)} of {total} documents are missing from the listing; they are hidden, "
-                "not deleted: approve or cancel the run"
-            )
-            return
-        delete_documents(self.session, self.tenant.id, gone)
-        self.run.deleted += len(gone)
+        unseen = or_(Document.seen_run_id.is_(None), Document.seen_run_id < self.run.id)
+        return self.session.scalars(select(Document.id).where(alive, unseen)).all()
+
+
+def freshen(session: Session, source: Source, run: Run) -> None:
+    """Access data of the source is as fresh as this run's start, unless a later crawl ended before."""
+    before = source.access_synced_at
+    if run.started_at is not None and (before is None or before < run.started_at):
+        remember(session, source.tenant_id, "source", source, source_state(source))
+        source.access_synced_at = run.started_at
 
 
 def begin(session: Session, run_id: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -52,6 +52,11 @@ class SourceError(AmbitError):
     title = "Source cannot be read"
     transient = True
 
+    def __init__(self, detail: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+        """Seconds that the source asks to be left alone (`Retry-After`); None: it does not say."""
+
 
 @dataclass(frozen=True, slots=True)
 class ItemRef:
@@ -95,6 +100,21 @@ class Upsert:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessChange:
+    """Who may read an object that is known already; a permission crawl sends it where a listing sends an `Upsert`.
+
+    `version` is the object's at that moment, read after its access: where it is not the one that was ingested, a wider
+    audience waits for the content it was meant for. None: unknown, so it waits. `node` and `access` are as in
+    `ItemRef`.
+    """
+
+    id: str
+    node: str
+    version: str | None = None
+    access: AccessSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
     """An object is gone, said by a source that reports deletions."""
 
@@ -132,7 +152,7 @@ class Checkpoint:
     access_complete: bool = True
 
 
-Change: TypeAlias = NodeChange | Upsert | Delete | Problem | MembershipChange | Checkpoint
+Change: TypeAlias = NodeChange | Upsert | AccessChange | Delete | Problem | MembershipChange | Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +252,8 @@ class ConnectorContext:
 class Connector(Protocol):
     """Brings one source's documents with the access rules that govern them.
 
-    Constructors do no I/O. One instance serves one run and may be used from several threads for `fetch`.
+    A connector may also have `permissions(cursor)`, as `PermissionConnector` says; one that has none is listed whole
+    for its access data. Constructors do no I/O. One instance serves a source and may be used from several threads.
     Third parties register classes under the entry-point group `ambit.connectors`.
     """
 
@@ -272,4 +293,20 @@ class Connector(Protocol):
 
     def close(self) -> None:
         """Releases connections."""
+        ...
+
+
+@runtime_checkable
+class PermissionConnector(Protocol):
+    """A connector that can tell access data apart from content, at less cost than a listing."""
+
+    def permissions(self, cursor: JsonObject | None) -> Iterator[Change]:
+        """Access that changed since `cursor` (None: all of it), ending with a complete `Checkpoint`.
+
+        Sends `NodeChange`, `AccessChange`, `MembershipChange`, `Problem` and `Checkpoint`, in the order in which
+        `changes` sends nodes and objects. `cursor` is what the last complete crawl of this kind ended with.
+
+        Raises:
+            SourceError: the crawl cannot go on; access data then counts as old as it was.
+        """
         ...

@@ -9,6 +9,8 @@ from core.secrets import Keyring
 from core.settings import Settings
 from embed.stack import VectorStack
 from ingest.directories.sync import Parts
+from ingest.heart import Heart
+from ingest.meter import Meter
 from ingest.parsing.limits import MIB, Limits
 from ingest.parsing.ocr import program
 from ingest.parsing.sandbox import ParserPool, PoolSettings
@@ -33,9 +35,13 @@ class Pipeline:
         self.directories = Parts(settings, db, keyring)
         self.parsers = _parsers(settings)
         self.connectors = OpenConnectors(db, settings, keyring)
+        self.heart = Heart(db, settings.lease_s)
+        self.meter = Meter(db)
 
     def close(self) -> None:
         """Stops parsers and closes connectors; SQL and vectors belong to the caller."""
+        self.heart.stop()
+        self.meter.flush()
         self.parsers.close()
         self.connectors.close()
 

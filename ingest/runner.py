@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from core.telemetry import logger
 from ingest.dispatch import release_leases
 from ingest.pipeline import Pipeline
+from ingest.presence import BEAT_S, own_name, report
 from ingest.schedule import any_due, start_due
 from ingest.stages import STAGES
 
@@ -20,22 +21,24 @@ INDEX_SIDE = ("encode", "place", "profile", "finish", "purge")
 class Runner:
     """Runs every stage until it is stopped; without a broker, this is the worker.
 
-    Parsing has `worker_threads` threads, listing one, and all that writes to the index one more.
+    Parsing has `worker_threads` threads, listing two, so that one that hangs stops no other, and all that writes
+    to the index one more.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._stop = threading.Event()
         self._work = threading.Condition()
-        self._scheduled = 0.0
+        self._scheduled = self._reported = 0.0
         self._threads: list[threading.Thread] = []
         pipeline.wake = self._wake
+        pipeline.meter.worker = own_name("threads")
 
     def start(self) -> None:
         """Frees what a killed predecessor held, then starts the threads. The index must be open: it is the lock."""
         with self._pipeline.db.write() as session:
             release_leases(session)
-        groups: list[Sequence[str]] = [("list",), INDEX_SIDE]
+        groups: list[Sequence[str]] = [("list",), ("list",), INDEX_SIDE]
         groups += [("parse",)] * self._pipeline.settings.worker_threads
         for number, stages in enumerate(groups):
             thread = threading.Thread(
@@ -66,12 +69,20 @@ class Runner:
         if time.monotonic() < self._scheduled + SCHEDULE_S:
             return False
         self._scheduled = time.monotonic()
+        self._report()
         with self._pipeline.db.read() as session:
             due = any_due(session)
         if due:
             with self._pipeline.db.write() as session:
                 start_due(session)
         return due
+
+    def _report(self) -> None:
+        """Says that this process lives, as a worker's does."""
+        if time.monotonic() >= self._reported + BEAT_S:
+            self._reported = time.monotonic()
+            with self._pipeline.db.write() as session:
+                report(session, own_name("threads"), "threads", list(STAGES))
 
     def _round(self, stages: Sequence[str]) -> bool:
         try:

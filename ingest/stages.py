@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from core.jobs import Claim
+from core.tables import Item, Run
 from ingest.catalogue import stage as catalogue
 from ingest.dispatch import claim_items, claim_run, work_waits
 from ingest.encode_stage import encode_items, place_items
@@ -25,55 +26,57 @@ PLACE_BATCH = 50
 def _waits(pipeline: Pipeline, stage: str) -> bool:
     """A look without a write lock, so that an idle worker disturbs nobody."""
     with pipeline.db.read() as session:
-        return work_waits(session, stage)
+        return work_waits(session, stage, backlog=pipeline.settings.backlog)
 
 
-def _claimed(pipeline: Pipeline, stage: str, *, limit: int, lease_s: float) -> list[Claim]:
+def _claimed(pipeline: Pipeline, stage: str, *, limit: int) -> list[Claim]:
     """A fair batch of a stage's items, if any is due."""
     if not _waits(pipeline, stage):
         return []
     with pipeline.db.write() as session:
-        return claim_items(session, stage, limit=limit, lease_s=lease_s)
+        settings = pipeline.settings
+        return claim_items(session, stage, limit=limit, lease_s=settings.lease_s, backlog=settings.backlog)
 
 
 def list_step(pipeline: Pipeline) -> bool:
-    """Lists one source."""
+    """Lists one source, or a part of it."""
     if not _waits(pipeline, "list"):
         return False
+    settings = pipeline.settings
     with pipeline.db.write() as session:
-        held = claim_run(session, lease_s=pipeline.settings.lease_s)
+        held = claim_run(session, lease_s=settings.lease_s, backlog=settings.backlog)
     if held is not None:
-        list_source(pipeline, held)
+        with pipeline.heart.keeping(Run, [held]):
+            list_source(pipeline, held)
+        pipeline.wake("list")
         pipeline.wake("finish")
     return held is not None
 
 
 def parse_step(pipeline: Pipeline) -> bool:
     """Fetches, parses and splits a few objects."""
-    claims = _claimed(pipeline, "parse", limit=PARSE_BATCH, lease_s=_parse_lease(pipeline))
-    for held in claims:
-        parse_item(pipeline, held)
+    claims = _claimed(pipeline, "parse", limit=PARSE_BATCH)
+    with pipeline.heart.keeping(Item, claims):
+        for held in claims:
+            parse_item(pipeline, held)
     return bool(claims)
-
-
-def _parse_lease(pipeline: Pipeline) -> float:
-    """Long enough for a batch in which every file takes its whole time limit."""
-    return pipeline.settings.lease_s + PARSE_BATCH * pipeline.settings.parse_timeout_s
 
 
 def encode_step(pipeline: Pipeline) -> bool:
     """Encodes, indexes and commits what is split."""
-    claims = _claimed(pipeline, "encode", limit=ENCODE_BATCH, lease_s=pipeline.settings.lease_s)
+    claims = _claimed(pipeline, "encode", limit=ENCODE_BATCH)
     if claims:
-        encode_items(pipeline, claims)
+        with pipeline.heart.keeping(Item, claims):
+            encode_items(pipeline, claims)
     return bool(claims)
 
 
 def place_step(pipeline: Pipeline) -> bool:
     """Moves points to the nodes their documents stand under."""
-    claims = _claimed(pipeline, "place", limit=PLACE_BATCH, lease_s=pipeline.settings.lease_s)
+    claims = _claimed(pipeline, "place", limit=PLACE_BATCH)
     if claims:
-        place_items(pipeline, claims)
+        with pipeline.heart.keeping(Item, claims):
+            place_items(pipeline, claims)
     return bool(claims)
 
 
@@ -95,14 +98,27 @@ def profile_step(pipeline: Pipeline) -> bool:
     return catalogue.profile_versions(pipeline) > 0
 
 
+def _measured(stage: str, step: Step) -> Step:
+    """The step, with its length counted where it did something."""
+
+    def measured(pipeline: Pipeline) -> bool:
+        with pipeline.meter.turn(stage) as worked:
+            busy = step(pipeline)
+            if busy:
+                worked.append(True)
+        return busy
+
+    return measured
+
+
 STAGES: Final[Mapping[str, Step]] = MappingProxyType(
     {
-        "list": list_step,
-        "parse": parse_step,
-        "encode": encode_step,
-        "place": place_step,
-        "finish": finish_step,
-        "purge": purge_step,
-        "profile": profile_step,
+        "list": _measured("list", list_step),
+        "parse": _measured("parse", parse_step),
+        "encode": _measured("encode", encode_step),
+        "place": _measured("place", place_step),
+        "finish": _measured("finish", finish_step),
+        "purge": _measured("purge", purge_step),
+        "profile": _measured("profile", profile_step),
     }
 )

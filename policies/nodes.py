@@ -109,9 +109,17 @@ def _both(one: set[Entry], other: set[Entry]) -> set[Entry]:
 
 
 def put_container(
-    session: Session, tenant: Tenant, source: int, *, key: str, parent: int | None, title: str, spec: AccessSpec
+    session: Session,
+    tenant: Tenant,
+    source: int,
+    *,
+    key: str,
+    parent: int | None,
+    title: str,
+    spec: AccessSpec,
+    run: int | None = None,
 ) -> AclNode:
-    """Makes or changes the node of a container as its source states it."""
+    """Makes or changes the node of a container as its source states it, in `run` where a run says so."""
     node = session.scalars(select(AclNode).where(AclNode.source_id == source, AclNode.key == key)).one_or_none()
     if node is None:
         return make_node(session, tenant.id, source, key=key, parent=parent, title=title, spec=spec)
@@ -133,6 +141,8 @@ def put_container(
         state(session, node, held)
         node.pending = None if held == spec else dump(spec)
         node.access_hash = wanted
+    if node.pending is not None and run is not None:
+        node.pending_run_id = max(run, node.pending_run_id or 0)
     node.title = title
     return node
 
@@ -168,6 +178,14 @@ def shut_waiting(session: Session, tenant: int, rule: Rule) -> None:
         held, wanted = stated(session, node), load(node.pending or {})
         if reads(rule, changed(held.labels, wanted.labels)):
             state(session, node, replace(held, closed=True))
+
+
+def approve_pending(session: Session, source: int) -> int:
+    """Marks what a source's nodes hold back as approved, so that it is not held a second time; returns how many."""
+    rows = session.scalars(select(AclNode).where(AclNode.source_id == source, AclNode.pending.is_not(None))).all()
+    for node in rows:
+        node.pending = {**(node.pending or {}), "approved": True}
+    return len(rows)
 
 
 def waive(session: Session, tenant: int, entry: int) -> None:

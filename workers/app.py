@@ -22,6 +22,19 @@ QUEUES: Final = {
 }
 SWEEP_S: Final = 5.0
 TASK_LIMIT_S: Final = 3600
+SOFT_LIMITS_S: Final = {
+    "list": 3000,
+    "parse": 3000,
+    "encode": 1800,
+    "place": 900,
+    "finish": 900,
+    "purge": 900,
+    "profile": 900,
+    "sweep": 300,
+}
+"""After so long a turn is told to end: what it has in hand counts as failed for now and is tried again."""
+GRACE_S: Final = 120
+"""How long a turn has for that before its process is killed."""
 VISIBILITY_S: Final = 2 * TASK_LIMIT_S
 
 
@@ -42,6 +55,9 @@ def make_app(settings: Settings, *, prefix: str = "") -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_time_limit=TASK_LIMIT_S,
+        task_soft_time_limit=TASK_LIMIT_S - GRACE_S,
+        worker_max_memory_per_child=settings.worker_memory_mb * 1024 if settings.worker_memory_mb else None,
+        worker_consumer="workers.consumer:StrictConsumer",
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
@@ -49,11 +65,20 @@ def make_app(settings: Settings, *, prefix: str = "") -> Celery:
         broker_connection_retry_on_startup=True,
         broker_transport_options=_transport(settings),
         task_default_queue=prefix + QUEUES["sweep"],
-        beat_schedule={"sweep": {"task": "ambit.sweep", "schedule": SWEEP_S, "options": {"expires": SWEEP_S}}},
-        beat_schedule_filename=str(settings.data_dir / "beat"),
+        beat_schedule={
+            "sweep": {"task": "ambit.sweep", "schedule": SWEEP_S, "options": {"expires": SWEEP_S, **limits("sweep")}}
+        },
+        beat_scheduler="workers.beat:ReportingScheduler",
         ambit_queue_prefix=prefix,
     )
+    app.ambit_settings = settings
     return app
+
+
+def limits(stage: str) -> dict[str, int]:
+    """The soft and hard time limit of a stage's turn, in seconds, as a message carries them."""
+    soft = SOFT_LIMITS_S[stage]
+    return {"soft_time_limit": soft, "time_limit": soft + GRACE_S}
 
 
 def _transport(settings: Settings) -> dict[str, Any]:

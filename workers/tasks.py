@@ -16,6 +16,7 @@ from core.settings import Settings
 from embed.stack import VectorStack
 from ingest.directories.sync import sync_due
 from ingest.dispatch import work_waits
+from ingest.housekeeping import Housekeeping
 from ingest.pipeline import Pipeline
 from ingest.schedule import start_due
 from ingest.stages import STAGES
@@ -33,6 +34,7 @@ class Worker:
     def __init__(self, settings: Settings, app: Celery) -> None:
         self.settings, self.app = settings, app
         self._pipeline: Pipeline | None = None
+        self._housekeeping: Housekeeping | None = None
         self._owner = 0
         self._lock = threading.Lock()
 
@@ -44,6 +46,8 @@ class Worker:
                 keyring = Keyring(self.settings.data_dir / "keys")
                 wake = celery_waker(self.app)
                 self._pipeline = Pipeline(self.settings, db, VectorStack(self.settings, db), keyring, wake)
+                self._pipeline.meter.worker = self.app.conf.get("ambit_worker")
+                self._housekeeping = Housekeeping(db)
                 self._owner = os.getpid()
             return self._pipeline
 
@@ -62,10 +66,13 @@ class Worker:
         with pipeline.db.write() as session:
             start_due(session)
         with pipeline.db.read() as session:
-            waiting = [stage for stage in STAGES if work_waits(session, stage)]
+            backlog = self.settings.backlog
+            waiting = [stage for stage in STAGES if work_waits(session, stage, backlog=backlog)]
         for stage in waiting:
             pipeline.wake(stage)
         sync_due(pipeline.directories)
+        if self._housekeeping is not None:
+            self._housekeeping.tend()
 
     def close(self, **_: Any) -> None:
         """Stops this process's parsers and connections."""

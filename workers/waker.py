@@ -10,7 +10,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from core.telemetry import logger
-from workers.app import QUEUES
+from workers.app import QUEUES, limits
 
 PAUSE_S = 0.2
 
@@ -62,6 +62,6 @@ def celery_waker(app: Celery) -> Waker:
 
     def send(stage: str) -> None:
         queue = app.conf.ambit_queue_prefix + QUEUES[stage]
-        app.send_task("ambit.step", args=[stage], queue=queue, retry=False, ignore_result=True)
+        app.send_task("ambit.step", args=[stage], queue=queue, retry=False, ignore_result=True, **limits(stage))
 
     return Waker(send)

@@ -69,6 +69,7 @@ def source_body(source: Source) -> dict[str, Any]:
         "access": source.access,
         "max_access_age": source.max_access_age_s,
         "schedule": {name: cron for name, cron in source.schedule.items() if cron is not None},
+        "priority": source.priority,
         "base": source.base,
     }
 

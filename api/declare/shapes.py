@@ -78,12 +78,13 @@ def duration_s(value: Any) -> int:
     return seconds
 
 
-def _cron(value: str) -> str:
-    from croniter import croniter  # only sources with a schedule need it
+def _schedule(value: str) -> str:
+    from ingest.schedule import check_schedule  # only sources with a schedule need it
 
-    if len(value.split()) != 5 or not croniter.is_valid(value):
-        raise ValueError("write five cron fields, as in */15 * * * *")
-    return value
+    try:
+        return check_schedule(value)
+    except InvalidError as error:
+        raise ValueError(error.detail) from None
 
 
 def _key(value: str) -> str:
@@ -117,7 +118,7 @@ def _unique(values: list[str]) -> list[str]:
     return sorted(set(values))
 
 
-Cron = Annotated[str, AfterValidator(_cron)]
+Times = Annotated[str, AfterValidator(_schedule)]
 Keys = Annotated[list[Annotated[str, AfterValidator(_key)]], AfterValidator(_unique)]
 Principals = Annotated[list[Annotated[str, AfterValidator(_principal)]], AfterValidator(_unique)]
 
@@ -143,10 +144,11 @@ class GroupBody(_Shape):
 
 
 class ScheduleBody(_Shape):
-    """When a source is synced, and when its access data alone is."""
+    """When what changed in a source is read, when all of it is listed to find deletions, and when access data alone."""
 
-    content: Cron | None = None
-    permissions: Cron | None = None
+    content: Times | None = None
+    deletions: Times | None = None
+    permissions: Times | None = None
 
 
 class SourceBody(_Shape):
@@ -157,6 +159,7 @@ class SourceBody(_Shape):
     access: Annotated[dict[str, JsonValue], BeforeValidator(_access)] = {}
     max_access_age: Annotated[int, BeforeValidator(duration_s)] | None = None
     schedule: ScheduleBody = Field(default_factory=ScheduleBody)
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
 
     @field_serializer("schedule")
     def _given(self, value: ScheduleBody) -> dict[str, str]:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from api import sources
 from core.tables import Source
+from ingest.runs import prioritise
 from policies.epoch import bump, remember
 
 
@@ -22,6 +23,7 @@ def put_source(session: Session, tenant: int, key: str, body: Mapping[str, Any])
         "schedule": dict(body["schedule"]),
         "max_access_age_s": body["max_access_age"],
         "base": body["base"],
+        "priority": body["priority"],
     }
     source = session.scalars(select(Source).where(Source.tenant_id == tenant, Source.key == key)).one_or_none()
     if source is None:
@@ -51,7 +53,9 @@ def _change(session: Session, source: Source, wanted: dict[str, Any]) -> None:
         source.state, source.access_synced_at, source.content_synced_at = "active", None, None
         elsewhere = True
     if elsewhere:
-        source.cursor = None
+        source.cursor = source.access_cursor = None
+    if source.priority != wanted["priority"]:
+        prioritise(session, source, wanted["priority"])
     for name, value in wanted.items():
         setattr(source, name, value)
     if sources.decisive(source) != before:

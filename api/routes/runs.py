@@ -15,10 +15,10 @@ from api.paging import Cursor, Limit, page
 from api.push import refuse_overtaken
 from api.rights import Unproven, administers_some, marked, require
 from api.schemas.base import Page
-from api.schemas.runs import Affected, ItemView, RetryBody, RunDetail, RunView
+from api.schemas.runs import Affected, ItemView, RejectBody, RetryBody, RunDetail, RunView
 from core.errors import NotFoundError
 from core.tables import Document, Item, Run, Source
-from ingest.runs import approve, cancel, counts, find_run, retry
+from ingest.runs import approve, cancel, counts, find_run, pause, reject, resume, retry
 
 router = APIRouter(prefix="/v1", tags=["runs"])
 Syncer = Annotated[Unproven, Depends(administers_some("source.sync"))]
@@ -109,10 +109,47 @@ def cancel_run(run_id: str, ctx: Ctx, cred: Syncer) -> Affected:
 
 @router.post("/runs/{run_id}/approve")
 def approve_run(run_id: str, ctx: Ctx, cred: Syncer) -> Affected:
-    """Lets a held run delete what its listing did not show."""
+    """Lets a held run delete what its listing did not show, and show documents to more people."""
     done = _change(ctx, cred, run_id, "approve", approve)
-    ctx.wake("finish")
-    ctx.wake("purge")
+    for stage in ("parse", "place", "finish", "purge"):
+        ctx.wake(stage)
+    return done
+
+
+@router.post("/runs/{run_id}/reject")
+def reject_run(run_id: str, ctx: Ctx, cred: Syncer, body: RejectBody | None = None) -> Affected:
+    """Ends a held run: nothing is deleted, nobody gains anything; the next sync looks again."""
+    reason = (body or RejectBody()).reason
+
+    def act(session: Session, run: Run) -> int:
+        reject(session, run, reason)
+        return 0
+
+    return _change(ctx, cred, run_id, "reject", act)
+
+
+@router.post("/runs/{run_id}/pause")
+def pause_run(run_id: str, ctx: Ctx, cred: Syncer) -> Affected:
+    """Begins nothing of a run until it is resumed; what is in hand ends."""
+
+    def act(session: Session, run: Run) -> int:
+        pause(session, run)
+        return 0
+
+    return _change(ctx, cred, run_id, "pause", act)
+
+
+@router.post("/runs/{run_id}/resume")
+def resume_run(run_id: str, ctx: Ctx, cred: Syncer) -> Affected:
+    """Lets a paused run go on from where it was."""
+
+    def act(session: Session, run: Run) -> int:
+        resume(session, run)
+        return 0
+
+    done = _change(ctx, cred, run_id, "resume", act)
+    for stage in ("list", "parse", "place", "finish"):
+        ctx.wake(stage)
     return done
 
 

@@ -20,10 +20,18 @@ from api.paging import Cursor, Limit, page
 from api.rights import Unproven, administers, administers_some, require
 from api.schemas.base import Page
 from api.schemas.runs import RunView
-from api.schemas.sources import SourceAdminView, SourceBody, SourceChange, SourceView
+from api.schemas.sources import (
+    RetriedView,
+    RetrySourceBody,
+    SourceAdminView,
+    SourceBody,
+    SourceChange,
+    SourceView,
+    SyncBody,
+)
 from api.sources import find, not_found, readable_sources
 from core.tables import Source
-from ingest.runs import counts, start_run
+from ingest.runs import counts, retry_source, start_run
 from policies.subject import Caller, resolve_subject
 
 router = APIRouter(prefix="/v1", tags=["sources"])
@@ -100,19 +108,35 @@ def delete_source(key: str, ctx: Ctx, cred: Writer, if_match: IfMatch = None) ->
 
 
 @router.post("/sources/{key}/sync", status_code=202)
-def sync_source(key: str, ctx: Ctx, cred: Syncer, idempotency_key: IdempotencyHeader = None) -> RunView:
-    """Queues a sync, or shows the one that is under way."""
-    request = fingerprint(f"POST /v1/sources/{key}/sync", SourceChange())
+def sync_source(
+    key: str, ctx: Ctx, cred: Syncer, body: SyncBody | None = None, idempotency_key: IdempotencyHeader = None
+) -> RunView:
+    """Queues a sync, or shows the one of its kind that is under way."""
+    wanted = body or SyncBody()
+    request = fingerprint(f"POST /v1/sources/{key}/sync", wanted)
     with ctx.runtime.db.write(cred.tenant) as session:
         etags.lock(session, cred.tenant)
-        answer, _ = once(session, cred, idempotency_key, request, lambda: _sync(ctx, session, cred, key))
+        answer, _ = once(session, cred, idempotency_key, request, lambda: _sync(ctx, session, cred, key, wanted))
     ctx.wake("list")
     return RunView.model_validate(answer)
 
 
-def _sync(ctx: Context, session: Session, cred: Credential, key: str) -> dict[str, object]:
+@router.post("/sources/{key}/retry", status_code=202)
+def retry_failed(key: str, ctx: Ctx, cred: Syncer, body: RetrySourceBody | None = None) -> RetriedView:
+    """Puts failed items of all runs of a source back to work."""
+    wanted = body or RetrySourceBody()
+    with ctx.runtime.db.write() as session:
+        row = find(session, cred.tenant, key)
+        count = retry_source(session, row, code=wanted.code)
+        _audit(ctx, session, cred, "retry", row, count=count)
+    ctx.wake("parse")
+    ctx.wake("place")
+    return RetriedView(source=key, count=count)
+
+
+def _sync(ctx: Context, session: Session, cred: Credential, key: str, body: SyncBody) -> dict[str, object]:
     row = find(session, cred.tenant, key)
-    run = start_run(session, row)
+    run = start_run(session, row, kind=body.kind)
     session.refresh(run)
     _audit(ctx, session, cred, "sync", row, run=run.public_id)
     return RunView.of(run, row.key, counts(session, [run.id])[run.id]).model_dump(mode="json")

@@ -22,6 +22,8 @@ class RunView(View):
     listed: int
     unchanged: int
     deleted: int
+    widened: int
+    held_for: str | None
     counts: dict[str, int]
     error_code: str | None
     error_detail: str | None
@@ -41,6 +43,8 @@ class RunView(View):
             listed=run.listed,
             unchanged=run.unchanged,
             deleted=run.deleted,
+            widened=run.widened,
+            held_for=run.held_for,
             counts=dict(counts),
             error_code=run.error_code,
             error_detail=run.error_detail,
@@ -90,6 +94,12 @@ class RetryBody(Body):
 
     item: Line | None = Field(None, description="Public id of one item.")
     code: Line | None = Field(None, description="Those with this error code.")
+
+
+class RejectBody(Body):
+    """Why a held run is rejected."""
+
+    reason: Line = Field("", description="Kept with the run and in the audit.")
 
 
 class Affected(View):

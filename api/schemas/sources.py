@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -18,7 +18,10 @@ class SourceChange(Body):
     access: dict[str, Any] | None = Field(
         None, description="`inherit`, `allow`, `deny`, `labels` of the root, where the source gives none there."
     )
-    schedule: dict[Line, Line] | None = Field(None, description="Cron lines by kind of sync.")
+    schedule: dict[Line, Line] | None = Field(
+        None, description="A cron line or an interval (`15m`) for each of `content`, `deletions`, `permissions`."
+    )
+    priority: int | None = Field(None, ge=-100, le=100, description="Work of a higher one is taken first.")
     max_access_age_s: int | None = Field(
         None, ge=1, le=10**10, description="Seconds after which access data is too old to show anything; null: never."
     )
@@ -34,6 +37,7 @@ class SourceBody(Body):
     base: Line = Field(".", description="Folder that relative paths of `config` are relative to.")
     access: dict[str, Any] = Field(default_factory=dict)
     schedule: dict[Line, Line] = Field(default_factory=dict)
+    priority: int = Field(0, ge=-100, le=100)
     max_access_age_s: int | None = Field(None, ge=1, le=10**10)
 
 
@@ -52,6 +56,7 @@ class SourceAdminView(SourceView):
     base: str
     access: dict[str, Any]
     schedule: dict[str, Any]
+    priority: int
     max_access_age_s: int | None
     content_synced_at: datetime | None
     access_synced_at: datetime | None
@@ -68,11 +73,33 @@ class SourceAdminView(SourceView):
             base=row.base,
             access=row.access,
             schedule=row.schedule,
+            priority=row.priority,
             max_access_age_s=row.max_access_age_s,
             content_synced_at=row.content_synced_at,
             access_synced_at=row.access_synced_at,
             created_at=row.created_at,
         )
+
+
+class SyncBody(Body):
+    """Which kind of sync."""
+
+    kind: Literal["content", "deletions", "permissions"] = Field(
+        "content", description="What changed, a whole listing, or access data alone."
+    )
+
+
+class RetrySourceBody(Body):
+    """Which failed items are tried again; nothing given: all."""
+
+    code: Line | None = Field(None, description="Those with this error code.")
+
+
+class RetriedView(View):
+    """How many items of a source wait for work again."""
+
+    source: str
+    count: int
 
 
 class SourcePage(Page[SourceAdminView | SourceView]):

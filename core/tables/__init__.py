@@ -20,6 +20,7 @@ from core.tables.index import ChunkPoint, Facet, Generation, PointGarbage
 from core.tables.runs import IdempotencyKey, Item, Run
 from core.tables.sources import ConfigObject, Source, StoredSecret
 from core.tables.tenancy import EpochTime, PolicyEpoch, Tenant
+from core.tables.workers import StageTime, WorkerBeat
 
 __all__ = [
     "Ace",
@@ -56,10 +57,12 @@ __all__ = [
     "Principal",
     "Run",
     "Source",
+    "StageTime",
     "StateHistory",
     "StoredSecret",
     "Tenant",
     "Upload",
     "User",
     "VersionChunk",
+    "WorkerBeat",
 ]

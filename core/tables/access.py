@@ -48,7 +48,8 @@ class AclNode(Base):
     access_hash: Mapped[str] = mapped_column(default="")
     """Digest of the access its source last stated for it."""
     pending: Mapped[dict[str, Any] | None]
-    seen_run_id: Mapped[int | None]
+    pending_run_id: Mapped[int | None]
+    """The newest run that stated `pending`; only the end of a content run that is not older applies it."""
     epoch_from: Mapped[int]
 
 

@@ -24,7 +24,8 @@ class Run(Leased, Base):
     tenant_id: Mapped[TenantId]
     source_id: Mapped[int]
     kind: Mapped[str]
-    """content (everything), push (documents sent over the API) or access (points that follow what an admin stated)."""
+    """content (what changed), deletions (a whole listing), permissions (access data alone), push (documents sent over
+    the API) or access (points that follow what an admin stated)."""
     trigger: Mapped[str] = mapped_column(default="manual")
     checkpoint: Mapped[dict[str, Any] | None]
     listed: Mapped[int] = mapped_column(default=0)
@@ -32,6 +33,10 @@ class Run(Leased, Base):
     deleted: Mapped[int] = mapped_column(default=0)
     listed_all: Mapped[bool] = mapped_column(default=False)
     access_failed: Mapped[bool] = mapped_column(default=False)
+    widened: Mapped[int] = mapped_column(default=0)
+    """Documents that people could read who could not before, were all of it applied."""
+    held_for: Mapped[str | None]
+    """What waits for approval: deletion, widening, or `deletion and widening`."""
     error_code: Mapped[str | None]
     error_detail: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=db_now())
@@ -62,6 +67,8 @@ class Item(Leased, Base):
     """The connector's item, as listed."""
     version_id: Mapped[int | None]
     """The version this item builds."""
+    widens: Mapped[bool] = mapped_column(default=False)
+    """It may show a document to more people: not before the whole listing was judged."""
     error_code: Mapped[str | None]
     error_detail: Mapped[str | None]
     note: Mapped[str | None]

@@ -30,7 +30,10 @@ class Source(Base):
     max_access_age_s: Mapped[int | None]
     state: Mapped[str] = mapped_column(default="active")
     """active, paused or deleted."""
+    priority: Mapped[int] = mapped_column(default=0)
     cursor: Mapped[dict[str, Any] | None]
+    access_cursor: Mapped[dict[str, Any] | None]
+    """Where the last complete crawl of access data alone ended."""
     content_synced_at: Mapped[datetime | None]
     access_synced_at: Mapped[datetime | None]
     """Start of the last complete crawl of access data."""

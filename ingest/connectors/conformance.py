@@ -20,6 +20,7 @@ import pytest
 from core.errors import InvalidError
 from ingest.connectors.registry import build
 from ingest.model import (
+    AccessChange,
     Change,
     Checkpoint,
     Connector,
@@ -28,10 +29,13 @@ from ingest.model import (
     ItemError,
     ItemRef,
     JsonObject,
+    MembershipChange,
     NodeChange,
+    Problem,
     Upsert,
     VanishedError,
 )
+from ingest.permissions import crawl, tells_access
 from policies.model import AccessSpec
 
 _TYPES = {"array", "boolean", "integer", "null", "number", "object", "string"}
@@ -260,6 +264,44 @@ class ConnectorConformance:
             assert {**nodes_of(listed[:place]), **nodes_of(rest)} == nodes_of(listed)
             assert isinstance(rest[-1], Checkpoint)
             assert rest[-1].complete
+
+    def test_a_permission_crawl_says_what_the_listing_says(self, listed: list[Change]) -> None:
+        """Places and objects have the access, the place and the version that a listing gives them, and nothing else
+        is sent; it is the connector's own crawl, or its listing without the rest.
+        """
+        changes = self.crawling()
+        allowed = (NodeChange, AccessChange, MembershipChange, Problem, Checkpoint)
+        assert all(isinstance(one, allowed) for one in changes)
+        assert nodes_of(changes) == nodes_of(listed)
+        assert accesses_of(changes) == {
+            key: AccessChange(one.id, one.node, one.version, one.access) for key, one in items_of(listed).items()
+        }
+        marks = [one for one in changes if isinstance(one, Checkpoint)]
+        assert changes[-1] is marks[-1]
+        assert [one.complete for one in marks] == [False] * (len(marks) - 1) + [True]
+
+    def test_a_permission_crawl_shows_a_right_that_was_taken(self, listed: list[Change]) -> None:
+        """From the beginning, and from where the last crawl ended."""
+        before = self.crawling()
+        finished = before[-1]
+        assert isinstance(finished, Checkpoint)
+        item = _some(items_of(listed))
+        self.revoke(item)
+        with self.connected() as connector:
+            cursors = [None, finished.cursor] if tells_access(connector) else [None]
+        for cursor in cursors:
+            changes = self.crawling(cursor)
+            assert (nodes_of(changes), accesses_of(changes)) != (nodes_of(before), accesses_of(before))
+
+    def crawling(self, cursor: JsonObject | None = None) -> list[Change]:
+        """Everything one permission crawl of a new connector sends."""
+        with self.connected() as connector:
+            return list(crawl(connector, cursor))
+
+
+def accesses_of(changes: list[Change]) -> dict[str, AccessChange]:
+    """The objects of a permission crawl, by id."""
+    return {one.id: one for one in changes if isinstance(one, AccessChange)}
 
 
 def items_of(changes: list[Change]) -> dict[str, ItemRef]:

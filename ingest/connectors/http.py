@@ -110,4 +110,4 @@ def source_error(error: AmbitError) -> SourceError:
 def refused(answer: Answer) -> SourceError:
     """The listing cannot go on after this answer."""
     wait = f"; it asks to wait {answer.retry_after:.0f} s" if answer.retry_after is not None else ""
-    return SourceError(f"{shown(answer.url)}: status {answer.status}{wait}")
+    return SourceError(f"{shown(answer.url)}: status {answer.status}{wait}", retry_after_s=answer.retry_after)

@@ -29,6 +29,15 @@ def upgrade() -> None:  # noqa: PLR0915
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "stage_time",
+        sa.Column("stage", sa.String(), nullable=False),
+        sa.Column("le_ms", BIG, autoincrement=False, nullable=False),
+        sa.Column("turns", BIG, nullable=False),
+        sa.Column("total_ms", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("stage", "le_ms", name=op.f("pk_stage_time")),
+        sqlite_autoincrement=False,
+    )
+    op.create_table(
         "tenant",
         sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
         sa.Column("key", sa.String(), nullable=False),
@@ -38,6 +47,24 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.UniqueConstraint("key", name=op.f("uq_tenant_key")),
         sqlite_autoincrement=True,
     )
+    op.create_table(
+        "worker_beat",
+        sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("host", sa.String(), nullable=False),
+        sa.Column("role", sa.String(), nullable=False),
+        sa.Column("stages", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("beat_at", sa.BigInteger(), nullable=False),
+        sa.Column("worked_at", sa.BigInteger(), nullable=True),
+        sa.Column("refused", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_worker_beat")),
+        sa.UniqueConstraint("name", name=op.f("uq_worker_beat_name")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("worker_beat", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_worker_beat_beat_at"), ["beat_at"], unique=False)
+
     op.create_table(
         "ace",
         sa.Column("id", BIG, sa.Identity(always=False), nullable=False),
@@ -99,7 +126,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("closed", sa.Boolean(), nullable=False),
         sa.Column("access_hash", sa.String(), nullable=False),
         sa.Column("pending", sa.JSON(none_as_null=True), nullable=True),
-        sa.Column("seen_run_id", BIG, nullable=True),
+        sa.Column("pending_run_id", BIG, nullable=True),
         sa.Column("epoch_from", BIG, nullable=False),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_acl_node_tenant_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_acl_node")),
@@ -423,6 +450,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("stage", sa.String(), nullable=False),
         sa.Column("payload", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("version_id", BIG, nullable=True),
+        sa.Column("widens", sa.Boolean(), nullable=False),
         sa.Column("error_code", sa.String(), nullable=True),
         sa.Column("error_detail", sa.String(), nullable=True),
         sa.Column("note", sa.String(), nullable=True),
@@ -576,6 +604,8 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("deleted", BIG, nullable=False),
         sa.Column("listed_all", sa.Boolean(), nullable=False),
         sa.Column("access_failed", sa.Boolean(), nullable=False),
+        sa.Column("widened", BIG, nullable=False),
+        sa.Column("held_for", sa.String(), nullable=True),
         sa.Column("error_code", sa.String(), nullable=True),
         sa.Column("error_detail", sa.String(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -620,7 +650,9 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("schedule", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("max_access_age_s", BIG, nullable=True),
         sa.Column("state", sa.String(), nullable=False),
+        sa.Column("priority", BIG, nullable=False),
         sa.Column("cursor", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("access_cursor", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("content_synced_at", sa.BigInteger(), nullable=True),
         sa.Column("access_synced_at", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -1040,5 +1072,10 @@ def downgrade() -> None:  # noqa: PLR0915
         )
 
     op.drop_table("ace")
+    with op.batch_alter_table("worker_beat", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_worker_beat_beat_at"))
+
+    op.drop_table("worker_beat")
     op.drop_table("tenant")
+    op.drop_table("stage_time")
     op.drop_table("generation")

@@ -59,13 +59,13 @@ class Installation:
     def add_folder(self, path: Path, *, key: str = "files", allow: Iterable[str] = ("everyone",)) -> None:
         self.add_source(key, "folder", {"path": str(path)}, allow=allow)
 
-    def start(self, key: str = "files") -> int:
+    def start(self, key: str = "files", *, kind: str = "content") -> int:
         with self.db.write() as session:
-            return start_run(session, session.scalars(select(Source).where(Source.key == key)).one()).id
+            return start_run(session, session.scalars(select(Source).where(Source.key == key)).one(), kind=kind).id
 
-    def sync(self, key: str = "files", *, limit_s: float = 120.0) -> Run:
+    def sync(self, key: str = "files", *, kind: str = "content", limit_s: float = 120.0) -> Run:
         """Starts a run and does all its work in this thread."""
-        run = self.start(key)
+        run = self.start(key, kind=kind)
         self.drain(limit_s=limit_s)
         return self.run(run)
 
@@ -79,9 +79,11 @@ class Installation:
         raise AssertionError("the work did not end")
 
     def open_items(self) -> int:
-        """Items that are not closed and listings that have not ended."""
+        """Items that are not closed, of runs that go on, and listings that have not ended."""
+        resting = select(Run.id).where(Run.state.in_(["held", "paused"]))
+        waiting = (Item.state.in_(["pending", "leased", "waiting"]), Item.run_id.not_in(resting))
         with self.db.read() as session:
-            items = session.scalars(select(Item.id).where(Item.state.in_(["pending", "leased", "waiting"]))).all()
+            items = session.scalars(select(Item.id).where(*waiting)).all()
             return len(items) + len(session.scalars(select(Run.id).where(Run.state.in_(["queued", "listing"]))).all())
 
     def run(self, run: int) -> Run:

@@ -13,8 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from sqlalchemy import select
 
 from core.settings import Settings
+from core.tables import Item, WorkerBeat
+from ingest.metrics import WorkMetrics
+from ingest.presence import fault, living
 from tests.factories.installation import ENDED, Installation
 from workers.app import make_app, queue_names
 from workers.tasks import waker
@@ -158,3 +163,59 @@ def test_a_pickled_message_is_refused(workers: Workers, place: Installation, set
     workers.start(["list", "parse"])
     workers.start(["encode", "finish"], pool="solo")
     finish(place, workers, sync_with(place, settings))
+
+
+def test_a_worker_told_to_end_finishes_its_turn_and_leaves_nothing_in_hand(
+    place: Installation, workers: Workers, settings: dict[str, Any]
+) -> None:
+    """SIGTERM in the middle: the worker ends by itself, no lease is left behind, and another takes the rest."""
+    workers.start(["encode", "finish"], pool="solo", beat=True)
+    parsing = workers.start(["list", "parse"])
+    run = sync_with(place, settings)
+    wait_for(lambda: done_items(place, run) > 3)
+    workers.stop(parsing, signal.SIGTERM)
+    assert parsing.returncode == 0
+    with place.db.read() as session:
+        held = session.scalars(select(Item).where(Item.stage == "parse", Item.lease_until.is_not(None))).all()
+        claims = session.scalars(select(Item.lease_token)).all()
+    assert held == []
+    assert max(claims) <= 2, "one claim to parse, one to encode: nothing was done twice"
+    workers.start(["list", "parse"])
+    finish(place, workers, run)
+
+
+def test_workers_and_beat_report_and_what_is_refused_is_counted(
+    place: Installation, workers: Workers, settings: dict[str, Any]
+) -> None:
+    app = make_app(Settings(_env_file=None, **settings))
+    app.conf.accept_content = ["json", "pickle"]
+    app.send_task("ambit.step", args=["list"], serializer="pickle", queue=queue_names(app, ["list"])[0])
+    child = workers.start(["list", "parse"])
+    workers.start(["encode", "finish"], pool="solo", beat=True)
+    finish_later = sync_with(place, settings)
+    wait_for(lambda: place.run(finish_later).state in ENDED)
+
+    def reported() -> dict[str, list[WorkerBeat]]:
+        with place.db.read() as session:
+            rows = living(session)
+            session.expunge_all()
+        return {role: [one for one in rows if one.role == role] for role in ("worker", "beat")}
+
+    wait_for(lambda: len(reported()["worker"]) == 2 and len(reported()["beat"]) == 1)
+    wait_for(lambda: any(one.refused == 1 for one in reported()["worker"]))
+    wait_for(lambda: any(one.worked_at is not None for one in reported()["worker"]))
+    with place.db.read() as session:
+        assert fault(session, "worker") is None
+        assert fault(session, "beat") is None
+        assert "no worker of this machine" in (fault(session, "worker", "elsewhere") or "")
+    workers.stop(child, signal.SIGTERM)
+    text = generate_latest(_registry(place)).decode()
+    assert "ambit_messages_refused 1.0" in text
+    assert 'ambit_stage_seconds_count{stage="parse"}' in text
+    finish(place, workers, finish_later)
+
+
+def _registry(place: Installation) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(WorkMetrics(place.db))
+    return registry

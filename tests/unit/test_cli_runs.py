@@ -127,7 +127,7 @@ def test_only_a_held_run_is_approved(world: World) -> None:
         session.scalars(select(Run)).one().state = "held"
         session.scalars(select(Document)).one().state = "held"
     world.db.close()
-    assert ambit(world.data, "runs", "approve", world.run, "--json").json["deleted"] == 1
+    assert ambit(world.data, "runs", "approve", world.run, "--json").json["documents"] == 1
 
 
 def test_an_unknown_run_is_named(world: World) -> None:
@@ -183,6 +183,9 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(world: World) -> No
     assert told["added"] == ["a.md"]
     assert told["deleted"] == ["hr/a.md"]
     assert told["access"] == ["(root)"], "the folder states nothing, so nobody would read it"
+    assert told["readers"] == {
+        "documents_gained_by_somebody": 0, "documents_lost_by_somebody": 0, "complete": True, "effects": []
+    }, "nothing is readable yet"  # fmt: skip
     with world.db.read() as session:
         assert len(session.scalars(select(Run)).all()) == before
     world.db.close()
