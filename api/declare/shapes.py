@@ -170,7 +170,7 @@ class DirectoryBody(_Shape):
     """An LDAP server whose users and groups are copied."""
 
     config: dict[str, JsonValue]
-    schedule: Cron | None = None
+    schedule: Times | None = None
     max_age: Annotated[int, BeforeValidator(duration_s)] | None = None
 
 
