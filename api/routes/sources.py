@@ -125,7 +125,7 @@ def sync_source(
 def retry_failed(key: str, ctx: Ctx, cred: Syncer, body: RetrySourceBody | None = None) -> RetriedView:
     """Puts failed items of all runs of a source back to work."""
     wanted = body or RetrySourceBody()
-    with ctx.runtime.db.write() as session:
+    with ctx.runtime.db.write(cred.tenant) as session:
         row = find(session, cred.tenant, key)
         count = retry_source(session, row, code=wanted.code)
         _audit(ctx, session, cred, "retry", row, count=count)
