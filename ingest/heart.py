@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.clock import db_in
+from core.clock import db_in, db_now
 from core.db import Database
 from core.jobs import Claim, Leased
 from core.telemetry import logger
@@ -65,7 +65,9 @@ class Heart:
             for table, one in living:
                 key: Any = table.id  # type: ignore[attr-defined]
                 mine = (key == one.id, table.lease_token == one.token, table.lease_until.is_not(None))
-                session.execute(update(table).where(*mine).values(lease_until=db_in(self._lease_s)))
+                session.execute(
+                    update(table).where(*mine).values(lease_until=db_in(self._lease_s), stamped_at=db_now())
+                )
 
 
 def _ahead(ends: float) -> bool:
