@@ -18,6 +18,7 @@ from policies.readers import who_can_read
 from policies.rules_store import put_rule
 from policies.scope import ScopeCache, readable, readable_by
 from policies.subject import Caller, resolve_subject
+from policies.worlds import copied
 
 HOUR = 3600
 
@@ -137,7 +138,7 @@ def test_rules_that_read_what_is_in_doubt_err(
         assert office.reason("bob", document) == stale
 
 
-def test_what_is_cached_ends_when_the_limit_is_reached(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_cached_ends_when_the_limit_is_reached(db: Database) -> None:
     with db.write() as session:
         office = Office(session, 10)
         document = office.place(access_spec(allow=["group:law"]))
@@ -146,13 +147,8 @@ def test_what_is_cached_ends_when_the_limit_is_reached(db: Database, monkeypatch
     with db.read() as session:
         assert node in readable_by(session, caller, cache).nodes or readable_by(session, caller, cache).complement
         later = now(session) + timedelta(seconds=HOUR)
-    import policies.directories
-    import policies.scope
-
-    for module in (policies.scope, policies.directories):
-        monkeypatch.setattr(module, "now", lambda _: later)
-    with db.read() as session:
-        scope = readable_by(session, caller, cache)
+    with db.read() as session, copied(session, tenant, [document], at=later) as then:
+        scope = readable_by(then, caller, cache)
         assert node not in scope.nodes
         assert not scope.complement
 
