@@ -19,7 +19,7 @@ from policies.directory import put_group, put_tenant, put_user, set_containers
 
 ROOT = Path(__file__).parents[2]
 OVER_ALL = {
-    ("api/identity.py", "credential"): "a key tells its tenant",
+    ("api/identity.py", "_checked"): "a key tells its tenant",
     ("api/metrics.py", "collect"): "figures of the whole installation",
     ("api/routes/health.py", "_sql"): "asks for no row",
     ("api/runtime.py", "prepare"): "makes the tenant",
