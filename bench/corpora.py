@@ -17,7 +17,7 @@ from sqlalchemy import Select, insert, select
 from sqlalchemy.orm import Session
 
 from api.runtime import Runtime
-from bench.texts import sentence
+from bench.texts import questions, sentence
 from core.ids import chunk_hash, point_id, public_id
 from core.tables import AclNode, Chunk, ChunkPoint, Document, DocumentVersion, Source, Tenant, VersionChunk
 from embed.index.base import Payload, Point
@@ -88,8 +88,7 @@ def _index(
 
 def queries(count: int, *, seed: int = 5) -> list[str]:
     """Questions in the words of the corpus."""
-    chance = random.Random(seed)
-    return [" ".join(sentence(chance).split()[:9]) + "?" for _ in range(count)]
+    return questions(count, seed=seed)
 
 
 def _text(chance: random.Random) -> str:

@@ -74,7 +74,7 @@ def _won(result: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             mine, other = float(ours), float(theirs)
         except ValueError:
             continue
-        if mine != other and (other > mine) == higher and not key.endswith("chunks_llamaindex"):
+        if mine != other and (other > mine) == higher and not key.startswith("chunks_"):
             yield key, ours, theirs
 
 

@@ -17,7 +17,7 @@ RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
     "ambit", "torch", "openvino", "sentence-transformers", "qdrant-edge-py", "qdrant-client", "sqlalchemy",
     "llama-index-core", "llama-index-vector-stores-qdrant", "llama-index-embeddings-huggingface", "unstructured",
-    "pypdfium2",
+    "pypdfium2", "haystack-ai", "qdrant-haystack", "sentence-transformers-haystack", "txtai", "faiss-cpu",
 )  # fmt: skip
 
 

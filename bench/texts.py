@@ -70,3 +70,9 @@ def write_pages(folder: Path, count: int, *, seed: int = 7, words: int = 420) ->
         path = folder / f"{number // 100:03d}" / f"page-{number:05d}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page(chance, words=words), encoding="utf-8")
+
+
+def questions(count: int, *, seed: int = 5) -> list[str]:
+    """Questions in the words of the corpus."""
+    chance = random.Random(seed)
+    return [" ".join(sentence(chance).split()[:9]) + "?" for _ in range(count)]

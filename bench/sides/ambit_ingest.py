@@ -11,11 +11,15 @@ from typing import Any
 from sqlalchemy import func, select
 
 from api.runtime import Runtime
+from bench.sides.asking import asked
 from core.settings import Settings
 from core.tables import Chunk, Run, Source
 from ingest.runner import Runner
 from ingest.runs import start_run
+from policies.directory import put_user
 from policies.epoch import bump
+from policies.subject import Caller
+from retrieve.model import Question
 
 
 class TimedIndex:
@@ -47,8 +51,17 @@ def main(files: str, data: str) -> None:
     with runtime.db.read() as session:
         chunks = session.scalar(select(func.count()).select_from(Chunk))
     runner.stop()
+    caller = reader(runtime, tenant)
+    took = asked(lambda text: runtime.retriever.retrieve(caller, Question(text, top_k=10)).passages)
     runtime.close()
-    print(json.dumps({"seconds": first, "chunks": chunks, "store_s": timed.seconds}))
+    print(json.dumps({"seconds": first, "chunks": chunks, "store_s": timed.seconds, "query_ms_p50": took}))
+
+
+def reader(runtime: Runtime, tenant: int) -> Caller:
+    """Somebody who may read everything."""
+    with runtime.db.write() as session:
+        put_user(session, tenant, "reader")
+    return Caller(tenant, "reader")
 
 
 def register(runtime: Runtime, tenant: int, key: str, files: str) -> None:
