@@ -15,6 +15,7 @@ from api.rights import declared
 from api.routes import (
     access,
     access_readers,
+    approvals,
     apps,
     catalogue,
     chat,
@@ -38,8 +39,7 @@ from api.schemas.base import Problem
 
 _ROUTERS = (
     retrieve, query, chat, sources, runs, directories, documents, keys, users, groups, apps, policies, grants, access,
-    access_readers, entries, catalogue, health,
-    scim,
+    access_readers, approvals, entries, catalogue, health, scim,
 )  # fmt: skip
 
 

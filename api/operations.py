@@ -220,8 +220,8 @@ def _delete_source(doing: Doing, args: Args) -> Changed:
 
 
 def _source(view: SourceAdminView) -> Any:
-    """A registration as the audit may keep it: what may be a secret is hidden."""
-    return differences.shown(view.model_dump(mode="json"))
+    """A registration as the audit may keep it: what may be a secret is hidden, and when it was synced is no part."""
+    return differences.shown(view.model_dump(mode="json", exclude={"access_synced_at", "content_synced_at"}))
 
 
 def _put_grant(doing: Doing, args: Args) -> Changed:

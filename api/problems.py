@@ -53,6 +53,8 @@ def problem(error: AmbitError, *, request: str) -> dict[str, Any]:
         "code": error.code,
         "request_id": request,
     }
+    if "approval" in error.extra:
+        body["approval"] = error.extra["approval"]
     errors = error.extra.get("errors")
     if errors and error.status < 500:
         body["errors"] = [_field_error(one) for one in errors]
@@ -118,6 +120,8 @@ def _place(error: Exception) -> str:
 
 def _headers(known: AmbitError, error: Exception) -> dict[str, str]:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if "approval" in known.extra:
+        headers["Location"] = f"/v1/approvals/{known.extra['approval']}"
     if known.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return headers

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from sqlalchemy.orm import Session
 
-    from api.declare import Difference
+    from api.declare import Declared, Difference
+    from cli.store import Store
 
 PATH = Annotated[Path, typer.Argument(help="A YAML file, or a folder whose *.yaml are read.")]
 PRUNE = Annotated[bool, typer.Option("--prune", help="Delete what is not declared.")]
@@ -38,14 +39,29 @@ def plan(context: Context, path: PATH, prune: PRUNE = False) -> None:
     with opened(context) as store, store.db.read() as session:
         differences = declare.plan(session, store.tenant, declared, prune)
         access = simulated(session, store, declared, prune=prune) if decisive(differences) else None
+        held = access is not None and _held(session, store, declared, prune=prune)
     _left_out(context, path)
 
     def show(out: Console) -> None:
         _show(out, differences, applied=False)
         if access is not None:
             show_access(out, access)
+        if held:
+            out.print("apply would be held: it widens access so far that it needs a second person", style="yellow")
 
-    context.emit({**_as_data(differences, applied=False), "access": access}, show)
+    context.emit({**_as_data(differences, applied=False), "access": access, "held": held}, show)
+
+
+def _held(session: Session, store: Store, declared: Sequence[Declared], *, prune: bool) -> bool:
+    """Whether `apply` would wait for a second person."""
+    from api import declare
+    from api.making import limits
+    from policies.widening import would_widen
+
+    def change(copy: Session) -> None:
+        declare.apply(copy, store.tenant, declared, prune, audit=store.runtime.audit)
+
+    return would_widen(session, store.tenant, change, limits(store.runtime.settings)).held
 
 
 def apply(

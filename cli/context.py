@@ -149,13 +149,15 @@ def guarded(context: Context, work: Callable[[], None]) -> None:
 
 
 def fail(context: Context, error: AmbitError) -> NoReturn:
-    """Prints `error [code]: what, what to do` and ends with status 2."""
+    """Prints `error [code]: what, what to do` and ends with status 2; of what is held, and no error, with 1."""
     if context.json:
         body = {"title": error.title, "status": error.status, "detail": error.detail, "code": error.code}
         sys.stdout.write(json.dumps({**error.extra, **body}, default=str) + "\n")
+    elif error.status < 400:
+        typer.secho(error.detail, err=True, fg="yellow")
     else:
         typer.secho(f"error [{error.code}]: {error.detail}", err=True, fg="red")
-    raise typer.Exit(FAILED)
+    raise typer.Exit(FAILED if error.status >= 400 else PARTIAL)
 
 
 def _designed(error: Exception) -> AmbitError:

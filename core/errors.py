@@ -48,6 +48,24 @@ class ConflictError(AmbitError):
     title = "Conflict"
 
 
+class HeldError(AmbitError):
+    """The change was not made: it widens access so far that a second person must approve it.
+
+    `extra['approval']` is the id under which it waits.
+    """
+
+    code = "held"
+    status = 202
+    title = "Held for a second person"
+
+
+class StaleApprovalError(ConflictError):
+    """What was approved would no longer do what was shown; nothing was changed, and it must be proposed anew."""
+
+    code = "approval_stale"
+    title = "No longer what was shown"
+
+
 class UnauthenticatedError(AmbitError):
     """No credential, or one that is unknown, expired or revoked."""
 

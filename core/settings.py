@@ -168,6 +168,24 @@ class Settings(BaseSettings):
     query_max_chars: int = Field(8000, ge=100, description="Longest query accepted, in characters.")
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8600, ge=0, le=65535, description="Port the API listens on.")
+    widening_people: int = Field(
+        100,
+        ge=-1,
+        description="People who may gain something to read by one administrator's change before it is held for a "
+        "second person; -1: no limit.",
+    )
+    widening_documents: int = Field(
+        10_000,
+        ge=-1,
+        description="Documents that may become readable to somebody by one administrator's change before it is held "
+        "for a second person; -1: no limit.",
+    )
+    approval_hours: int = Field(
+        72, ge=1, le=24 * 365, description="Hours for which a held change waits for a second person."
+    )
+    break_glass_max_s: int = Field(
+        14_400, ge=60, le=7 * 86_400, description="Longest time in seconds for which emergency access may be opened."
+    )
     body_max_mb: int = Field(64, ge=1, description="Largest request body accepted, in MiB.")
     model_timeout_s: float = Field(60.0, gt=0, description="Deadline of one model call in seconds.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")

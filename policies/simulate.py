@@ -90,19 +90,19 @@ def simulate(
     with copied(session, tenant, standing, at=at) as after:
         change(after)
         after.flush()
-        worlds = (_World(session, tenant, app), _World(after, tenant, app))
-        compared = _Compared(worlds, standing, at)
+        worlds = (World(session, tenant, app), World(after, tenant, app))
+        compared = Compared(worlds, standing, at)
         asked = list(compared.questions())
         found = [compared.shift(*one) for one in asked[:most]]
         people = worlds[0].people.keys() | worlds[1].people.keys()
-    told = _Told(session, standing, samples)
+    told = Told(session, standing, samples)
     gains = told.side([(one.people, one.gained) for one in found])
     losses = told.side([(one.people, one.lost) for one in found])
     return Simulated(gains, losses, len(people), len(asked) <= most, current(session, tenant), at)
 
 
 @dataclass(frozen=True, slots=True)
-class _Shifted:
+class Shifted:
     """People whom one pair of decisions stands for, and the places that they would gain and lose."""
 
     people: Sequence[Person]
@@ -110,7 +110,7 @@ class _Shifted:
     lost: frozenset[int]
 
 
-class _World:
+class World:
     """One world and what it says of people."""
 
     def __init__(self, session: Session, tenant: int, app: str | None) -> None:
@@ -121,8 +121,10 @@ class _World:
     def allowed(self, person: int, asked: Iterable[int], at: datetime) -> frozenset[int]:
         """Which of the places asked about the person may read."""
         held = self.people.get(person)
-        if held is None:
-            return frozenset()
+        return frozenset() if held is None else self.read_by(held, asked, at)
+
+    def read_by(self, held: Person, asked: Iterable[int], at: datetime) -> frozenset[int]:
+        """The same of anybody who is in this world."""
         subject = subject_of(self.session, self.tenant, held, self.app)
         verdicts = decide(self.session, subject, asked, at=at)
         return frozenset(one for one, verdict in verdicts.items() if verdict.allowed)
@@ -141,11 +143,17 @@ class _World:
         return (held is None, told.principals & named, told.doubt, self._trait(told))
 
 
-class _Compared:
-    """The world that stands and the one with the change."""
+class Compared:
+    """The world that stands and the one with the change.
 
-    def __init__(self, worlds: tuple[_World, _World], standing: Mapping[int, Place], at: datetime) -> None:
+    `bare` is somebody of the changed world who is in nothing: with them, who is new gains only what they have not.
+    """
+
+    def __init__(
+        self, worlds: tuple[World, World], standing: Mapping[int, Place], at: datetime, *, bare: Person | None = None
+    ) -> None:
         self._before, self._after = worlds
+        self._bare = bare
         self._standing, self._at = standing, at
         self._touched = touched(
             self._before.session, self._after.session, self._before.tenant, standing,
@@ -164,12 +172,14 @@ class _Compared:
             for same in self._classes(rest, self._named(self._touched)):
                 yield same, self._touched
 
-    def shift(self, same: Sequence[Person], limit: frozenset[int] | None) -> _Shifted:
+    def shift(self, same: Sequence[Person], limit: frozenset[int] | None) -> Shifted:
         """What changes for a class of people."""
         person = same[0].id
         asked = limit if limit is not None and len(limit) <= FEW else self._suspects(person)
         before, after = (world.allowed(person, asked, self._at) for world in (self._before, self._after))
-        return _Shifted(same, gained=after - before, lost=before - after)
+        if self._bare is not None and person not in self._before.people:
+            before = self._after.read_by(self._bare, asked, self._at)
+        return Shifted(same, gained=after - before, lost=before - after)
 
     def _suspects(self, person: int) -> frozenset[int]:
         """Places whose decision may differ for a person: by the scopes of both worlds, and all that wait to move."""
@@ -195,7 +205,7 @@ class _Compared:
         ).values()
 
 
-class _Told:
+class Told:
     """Counts and names of what was found."""
 
     def __init__(self, session: Session, standing: Mapping[int, Place], samples: int) -> None:

@@ -61,6 +61,12 @@ class RightBody(Body):
     object: Line = Field(description="`kind:id`, `kind:*` or `*`.")
 
 
+class DecisionBody(Body):
+    """A word on a decision."""
+
+    note: Line = ""
+
+
 class StatedView(View):
     """What admins have stated: entries by place, and labels."""
 

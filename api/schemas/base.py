@@ -63,4 +63,5 @@ class Problem(View):
     code: str
     request_id: str
     errors: list[FieldError] | None = None
+    approval: str | None = Field(None, description="With 202: the id under which the change waits for a second person.")
     error: dict[str, Any] | None = Field(None, description="The same for OpenAI's clients, on their addresses alone.")

@@ -63,6 +63,7 @@ def test_plan_shows_and_apply_does(data: Path) -> None:
     assert ambit(data, "sources", "list", "--json").json == {"sources": []}
     applied = ambit(data, "apply", file, "--json").json
     assert planned.pop("access")["gains"]["people"] == 0
+    assert planned.pop("held") is False
     assert applied == {**planned, "applied": True}
     again = ambit(data, "apply", file, "--json").json
     assert again["counts"] == {"create": 0, "change": 0, "delete": 0, "unchanged": 5}
