@@ -27,7 +27,7 @@ PENDING = "pending"
 def hold(runtime: Runtime, actor: Actor, asked: Asked, made: Made) -> HeldError:
     """Keeps a change that was not made; the same asked for twice by one actor waits once."""
     name = hashlib.blake2b(asked.text.encode(), digest_size=16).hexdigest()
-    with runtime.db.write() as session:
+    with runtime.db.write(actor.tenant) as session:
         etags.lock(session, actor.tenant)
         row = _same(session, actor, name, made.digest) or _kept(session, runtime, actor, asked, made, name=name)
         held = row.public_id
@@ -51,7 +51,7 @@ def approve(runtime: Runtime, actor: Actor, name: str, note: str = "") -> Approv
         StaleApprovalError: it would do something else now.
     """
     try:
-        with runtime.db.write() as session:
+        with runtime.db.write(actor.tenant) as session:
             etags.lock(session, actor.tenant)
             row = _open(session, actor, name)
             actor.require(session, "approval.decide", f"approval:{name}")
@@ -75,7 +75,7 @@ def reject(runtime: Runtime, actor: Actor, name: str, note: str = "") -> Approva
         ForbiddenError: the actor neither proposed it nor has the right.
         ConflictError: it is decided already, or waited too long.
     """
-    with runtime.db.write() as session:
+    with runtime.db.write(actor.tenant) as session:
         etags.lock(session, actor.tenant)
         row = _open(session, actor, name)
         if (actor.name, actor.hand) != (row.proposer, row.hand):
@@ -215,7 +215,7 @@ def _decide(session: Session, runtime: Runtime, actor: Actor, row: Approval, *, 
 
 
 def _end(runtime: Runtime, actor: Actor, name: str, state: str) -> None:
-    with runtime.db.write() as session:
+    with runtime.db.write(actor.tenant) as session:
         row = find(session, actor.tenant, name)
         if row.state == PENDING:
             _decide(session, runtime, actor, row, state=state)

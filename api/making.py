@@ -67,7 +67,7 @@ def make(session: Session, runtime: Runtime, actor: Actor, asked: Asked) -> Made
         runtime.audit.append(session, actor.tenant, done.kind, actor.name, actor.note(body))
     widening = Widening()
     if operation.reading:
-        with runtime.db.read() as standing:
+        with runtime.db.read(actor.tenant) as standing:
             widening = measure(standing, session, actor.tenant, limits(runtime.settings))
     named = tuple(f"{right} {target}" for right, target in needs)
     return Made(done, named, widening, _digest(done, widening))

@@ -22,10 +22,10 @@ from api.runtime import Runtime
 from api.schemas.access import AdminAccessBody
 from api.schemas.directory import AppBody, GroupBody, UserBody
 from api.schemas.sources import SourceAdminView, SourceBody, SourceChange
-from core.errors import ForbiddenError, NotFoundError
+from core.errors import ForbiddenError, InvalidError, NotFoundError
 from core.tables import App, Group, User
+from policies import break_glass, entries, grants, labels, nodes, rules_store
 from policies import directory as people
-from policies import entries, grants, labels, nodes, rules_store
 from policies.model import check_principal
 from policies.rights import may_give, who
 
@@ -271,6 +271,40 @@ def _waive_entry(doing: Doing, args: Args) -> Changed:
     return Changed("admin.entry.waive", {"entry": args["entry"], "place": before["place"]}, before, after)
 
 
+def _open_glass(doing: Doing, args: Args) -> Changed:
+    longest = doing.runtime.settings.break_glass_max_s
+    if not 0 < args["for_s"] <= longest:
+        raise InvalidError(f"emergency access is for {longest} seconds at most", errors=[{"field": "for_s"}])
+    row = break_glass.open_glass(
+        doing.session,
+        doing.tenant,
+        args["user"],
+        args["places"],
+        reason=args["reason"],
+        seconds=args["for_s"],
+        by=doing.actor.hand if doing.actor.trusted else doing.actor.name,
+    )
+    after = break_glass.glass_as_dict(row, row.opened_at)
+    return Changed("break_glass.open", {"break_glass": row.public_id}, None, after, after)
+
+
+def _end_glass(doing: Doing, args: Args) -> Changed:
+    row = break_glass.find_glass(doing.session, doing.tenant, args["id"])
+    before = break_glass.glass_as_dict(row, row.opened_at)
+    by = doing.actor.hand if doing.actor.trusted else doing.actor.name
+    row = break_glass.end_glass(doing.session, doing.tenant, args["id"], by=by)
+    after = break_glass.glass_as_dict(row, row.ended_at or row.ends_at)
+    return Changed("break_glass.end", {"break_glass": args["id"]}, before, after, after)
+
+
+def _of_glass(right: str) -> Callable[[Doing, Args], Iterable[Need]]:
+    def needs(doing: Doing, args: Args) -> Iterable[Need]:
+        named = args.get("places") or break_glass.find_glass(doing.session, doing.tenant, args["id"]).places
+        return sorted({(right, f"source:{place.partition(':')[0]}") for place in named})
+
+    return needs
+
+
 def _of_standing(doing: Doing, args: Args) -> Iterable[Need]:
     place = entries.standing_entry(doing.session, doing.tenant, args["entry"]).place
     return [("entry.write", f"source:{place.partition(':')[0]}")]
@@ -307,6 +341,8 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
     {
         "app.delete": Operation(_delete("app", _app), _key("app.write", "app")),
         "app.put": Operation(_put_app, _needs_app),
+        "break_glass.end": Operation(_end_glass, _of_glass("break_glass.end"), reading=False),
+        "break_glass.open": Operation(_open_glass, _of_glass("break_glass.open"), reading=False),
         "classification.put": Operation(
             _put_classifications, lambda *_: [("classification.write", "classification:*")]
         ),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import access_readers, access_review, access_rights, access_rules, access_simulate
+from cli import access_break_glass, access_readers, access_review, access_rights, access_rules, access_simulate
 from cli.context import Context, command
 from cli.store import Store, find_document, opened
 
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Ask who may read what, and why.", no_args_is_help=True)
     command(group, "check")(check)
     command(group, "explain")(explain)
-    for part in (access_readers, access_simulate, access_review, access_rules, access_rights):
+    for part in (access_readers, access_simulate, access_review, access_rules, access_rights, access_break_glass):
         part.register(group)
     app.add_typer(group, name="access")
 

@@ -25,6 +25,8 @@ def register(app: typer.Typer) -> None:
 def status(context: Context) -> None:
     """Show sources, documents, chunks, the last runs, freshness of access data, and the policy epoch."""
     from api.directory_copies import directory_views
+    from cli.access_break_glass import standing
+    from cli.approvals import waiting
     from cli.serving import found
     from core.db import now
     from policies.epoch import current
@@ -38,11 +40,14 @@ def status(context: Context) -> None:
             epoch = current(session, store.tenant)
             points = _points(session)
             work = _work(session)
+        glass, held = standing(store), [one for one in waiting(store) if one["state"] == "pending"]
         data: dict[str, Any] = {
             "data_dir": str(context.settings.data_dir),
             "tenant": context.settings.tenant,
             "serving": serving.url if serving else None,
             "epoch": epoch,
+            "break_glass": glass,
+            "held": len(held),
             "index": {**points, "notice": _notice(store), "points": _index_points(store, busy=serving is not None)},
             "sources": sources,
             "directories": directories,
@@ -159,8 +164,14 @@ def _show(out: Console, data: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from cli.access_break_glass import show as show_glass
     from cli.directories import show_directories
     from cli.report import COLOURS
+
+    if data["break_glass"]:
+        show_glass(out, data["break_glass"])
+    if data["held"]:
+        out.print(f"{data['held']} changes wait for a second person: `ambit approvals list`", style="yellow")
 
     served = f"served at {data['serving']}" if data["serving"] else "not served"
     out.print(f"{data['data_dir']}, tenant {data['tenant']}, {served}, policy epoch {data['epoch']}", markup=False)

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.db import Database, now
-from core.tables import Directory, Document, Item, Run, Source, StageTime, WorkerBeat
+from core.tables import Approval, BreakGlass, Directory, Document, Item, Run, Source, StageTime, WorkerBeat
 from ingest.dispatch import OPEN
 from ingest.meter import BOUNDS_MS
 from ingest.presence import living
@@ -41,6 +41,8 @@ class WorkMetrics(Collector):
             yield _gauge("ambit_items", "Items of runs that are open, by state.", ["state"], _states(session))
             yield _gauge("ambit_runs", "Open runs by kind and state.", ["kind", "state"], _runs(session))
             yield _gauge("ambit_documents", "Documents by state.", ["state"], _documents(session))
+            yield _gauge("ambit_break_glass_open", "Emergency access that is open.", [], [(_glass(session),)])
+            yield _gauge("ambit_approvals_pending", "Changes that wait for a second person.", [], [(_held(session),)])
             stale, ratio = _freshness(session)
             yield _gauge("ambit_sources_stale", "Sources refused for the age of their access data.", [], [(stale,)])
             yield _gauge("ambit_directories_stale", "Directories whose data is too old.", [], [(_outdated(session),)])
@@ -80,6 +82,16 @@ def _runs(session: Session) -> list[tuple[Any, ...]]:
 
 def _documents(session: Session) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in session.execute(select(Document.state, func.count()).group_by(Document.state))]
+
+
+def _glass(session: Session) -> int:
+    where = (BreakGlass.ended_at.is_(None), BreakGlass.ends_at > now(session))
+    return session.scalar(select(func.count()).select_from(BreakGlass).where(*where)) or 0
+
+
+def _held(session: Session) -> int:
+    where = (Approval.state == "pending", Approval.expires_at > now(session))
+    return session.scalar(select(func.count()).select_from(Approval).where(*where)) or 0
 
 
 def _freshness(session: Session) -> tuple[int, float]:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from core.db import now
 from core.errors import InvalidError, NotFoundError
-from core.tables import Ace, AclNode, Group, Membership, Principal, Source, User
+from core.tables import Ace, AclNode, BreakGlass, Group, Membership, Principal, Source, User
 from policies.chains import EntryView, NodeView, load_chains, load_entries
 from policies.decide import decide
 from policies.epoch import current
@@ -34,7 +34,7 @@ class Line:
         kind: `access` (a person may read the documents of a place), `unused_grant` (an allow by which nobody was shown
             anything), `exposed` (everyone may read what is labelled higher than that), `orphan` (a name that entries
             or groups speak of and that means nobody, or nobody active), `no_entry` (a place whose documents nothing
-            allows to anybody).
+            allows to anybody), `break_glass` (emergency access in the time looked at; `by` opened it).
         documents: how many live documents stand at the place.
         by: the principal, or `rule <id>`, that lets the person in.
         last_used: when the person (for a grant: anyone) was last shown a document of the place.
@@ -93,8 +93,29 @@ def review(
         *made.exposed(highest),
         *orphans(session, tenant),
         *made.without_entry(),
+        *emergencies(session, tenant, made.since),
     ]
     return Review(group, len(members), made.since, current(session, tenant), at, tuple(lines))
+
+
+def emergencies(session: Session, tenant: int, since: datetime) -> list[Line]:
+    """Emergency access that was open at some time since then."""
+    rows = session.scalars(
+        select(BreakGlass).where(BreakGlass.tenant_id == tenant, BreakGlass.ends_at > since).order_by(BreakGlass.id)
+    )
+    return [
+        Line(
+            "break_glass",
+            person=row.user_key,
+            source=place.partition(":")[0],
+            place=place.partition(":")[2],
+            by=row.opened_by,
+            expires_at=row.ended_at or row.ends_at,
+            note=f"{row.public_id}: {row.reason}",
+        )
+        for row in rows
+        for place in row.places
+    ]
 
 
 class _Review:

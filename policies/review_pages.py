@@ -21,6 +21,7 @@ _TITLES: Mapping[str, str] = MappingProxyType(
         "exposed": "Readable by everyone, labelled higher",
         "orphan": "Names that mean nobody",
         "no_entry": "Places nobody may read",
+        "break_glass": "Emergency access",
     }
 )
 _STYLE = "body{font:14px sans-serif}table{border-collapse:collapse}td,th{border:1px solid #999;padding:2px 6px}"

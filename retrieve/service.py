@@ -18,6 +18,7 @@ from core.errors import AccessUndecidedError
 from core.settings import Settings
 from embed.index.base import Filters, Hit, IndexUnavailableError
 from embed.stack import VectorStack
+from policies.break_glass import mark
 from policies.rules_store import count
 from policies.scope import ReadScope, ScopeCache, readable_by
 from policies.subject import Caller
@@ -181,6 +182,7 @@ class Retriever:
                 "documents": sorted({one for passage in gathered.passages for one in passage.documents}),
                 "dropped": list(public_ids(session, caller.tenant, refused)),
                 **({"helpers": helpers} if helpers else {}),
+                **mark(session, caller.tenant, caller.user),
             }
 
         written = self._log.append(caller.tenant, f"user:{caller.user}", body)

@@ -32,7 +32,7 @@ def list_approvals(
     statement = select(Approval).where(Approval.tenant_id == cred.tenant)
     if state is not None:
         statement = statement.where(Approval.state == state)
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         rows, following = page(session, statement, Approval.id, limit=limit, cursor=cursor, newest_first=True)
         return Page(data=[approvals.told(session, row) for row in rows], next_cursor=following)
 
@@ -40,7 +40,7 @@ def list_approvals(
 @router.get("/approvals/{approval}")
 def get_approval(approval: str, ctx: Ctx, cred: Reader) -> dict[str, Any]:
     """One of them, with who would gain and lose what."""
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         return approvals.told(session, approvals.find(session, cred.tenant, approval))
 
 
@@ -69,5 +69,5 @@ def reject(approval: str, ctx: Ctx, cred: Rejecter, body: DecisionBody | None = 
 
 
 def _told(ctx: Ctx, cred: Credential, approval: str) -> dict[str, Any]:
-    with ctx.runtime.db.read() as session:
+    with ctx.runtime.db.read(cred.tenant) as session:
         return approvals.told(session, approvals.find(session, cred.tenant, approval))

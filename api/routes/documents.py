@@ -20,6 +20,7 @@ from api.schemas.base import Page
 from api.schemas.documents import DocumentAdminView, DocumentView, JobView, PassageView, PushBody
 from core.errors import AccessUndecidedError
 from core.tables import Document
+from policies.break_glass import mark
 from policies.subject import Caller
 
 router = APIRouter(prefix="/v1", tags=["documents"])
@@ -125,6 +126,7 @@ def _record(ctx: Context, caller: Caller, document: str) -> None:
     body = {"app": caller.app, "documents": [document]}
     try:
         with ctx.runtime.db.write(caller.tenant) as session:
-            ctx.runtime.audit.append(session, caller.tenant, "document.read", f"user:{caller.user}", body)
+            marked_body = {**body, **mark(session, caller.tenant, caller.user)}
+            ctx.runtime.audit.append(session, caller.tenant, "document.read", f"user:{caller.user}", marked_body)
     except SQLAlchemyError as error:
         raise AccessUndecidedError("the reading could not be recorded") from error

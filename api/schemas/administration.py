@@ -61,6 +61,15 @@ class RightBody(Body):
     object: Line = Field(description="`kind:id`, `kind:*` or `*`.")
 
 
+class BreakGlassBody(Body):
+    """Emergency access to open."""
+
+    user: Text = Field(description="Id or verified e-mail.")
+    places: list[Line] = Field(min_length=1, max_length=100, description="`source:key`; `source:` is all of it.")
+    reason: Line = Field(min_length=10)
+    for_s: int = Field(3600, ge=1, description="For how many seconds; `AMBIT_BREAK_GLASS_MAX_S` at most.")
+
+
 class DecisionBody(Body):
     """A word on a decision."""
 
