@@ -160,8 +160,11 @@ class Compared:
             through_app=self._before.app is not None,
         )  # fmt: skip
 
-    def questions(self) -> Iterator[tuple[Sequence[Person], frozenset[int] | None]]:
-        """Each class of people with the places to ask about; None: wherever their scopes differ."""
+    def questions(self, only: frozenset[int] | None = None) -> Iterator[tuple[Sequence[Person], frozenset[int] | None]]:
+        """Each class of people with the places to ask about; None: wherever their scopes differ.
+
+        Of people who are what they were, those that are any of the principals `only` (None: all).
+        """
         before, after = self._before.people, self._after.people
         everyone = {**before, **after}
         moved = {one for one in everyone if before.get(one) != after.get(one)}
@@ -169,6 +172,7 @@ class Compared:
             yield same, None
         if self._touched:
             rest = [one for id_, one in sorted(everyone.items()) if id_ not in moved]
+            rest = [one for one in rest if only is None or one.principals & only]
             for same in self._classes(rest, self._named(self._touched)):
                 yield same, self._touched
 

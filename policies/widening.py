@@ -20,10 +20,11 @@ from sqlalchemy.orm import Session
 
 from core.db import now
 from core.ids import public_id
-from core.tables import Ace, AclNode, App, Document, Policy, Principal, Source, User
+from core.tables import Ace, AclNode, App, Document, Label, Policy, Principal, Source, Tenant, User
 from policies import directory
+from policies.difference import differing
 from policies.epoch import bumped, current
-from policies.model import AccessSpec, parse_access
+from policies.model import EVERYONE, AccessSpec, parse_access
 from policies.nodes import digest, state, stated
 from policies.people import Person
 from policies.principals import split
@@ -36,6 +37,7 @@ ENOUGH = 20
 """Classes of people that are always asked about, so that there is something to show; and after which it is enough."""
 _SAMPLES = 5
 _NONE = -1
+Question = tuple[Sequence[Person], frozenset[int] | None]
 _VARIES = ("request", "app.")
 
 
@@ -125,15 +127,17 @@ def _measured(
     worlds = (World(before, tenant, None), World(after, tenant, None))
     named = worlds[1].people.pop(bare)
     compared = Compared(worlds, standing, at, bare=named)
-    found, rest = _asked(compared, standing, limits)
+    found, rest = _asked(compared.questions(_gaining(before, after, tenant)), compared, standing, limits)
     by_apps = list(_app_gains(worlds, standing))
     return _told(worlds, standing, [*found, *by_apps], limits=limits, why=untold, at_least=rest)
 
 
-def _asked(compared: Compared, standing: Mapping[int, Place], limits: Limits) -> tuple[list[Shifted], bool]:
+def _asked(
+    questions: Iterable[Question], compared: Compared, standing: Mapping[int, Place], limits: Limits
+) -> tuple[list[Shifted], bool]:
     """What each class of people gains and loses, until it is enough; and whether more remain."""
     found: list[Shifted] = []
-    for number, question in enumerate(compared.questions()):
+    for number, question in enumerate(questions):
         if number >= MOST_CLASSES or (number >= ENOUGH and limits.exceeded(*_count(found, standing))):
             return found, True
         found.append(compared.shift(*question))
@@ -190,15 +194,61 @@ def _untold(after: Session, tenant: int, epoch: int, at: datetime) -> str | None
     for rule in rules:
         if any(one in rule.condition for one in _VARIES):
             return f"rule {rule.key} reads the request or the app"
-    ended = select(Ace.id).where(
-        Ace.tenant_id == tenant,
-        Ace.epoch_to == epoch,
-        Ace.effect == "deny",
-        or_(Ace.app_id.is_not(None), Ace.not_before > at),
+    ended = (
+        select(Ace.id)
+        .join(Principal, Principal.id == Ace.principal_id)
+        .where(
+            Ace.tenant_id == tenant,
+            Ace.epoch_to == epoch,
+            Ace.effect == "deny",
+            or_(Ace.app_id.is_not(None), Ace.not_before > at, Principal.kind == "app"),
+        )
     )
     if after.scalars(ended.limit(1)).first() is not None:
-        return "a deny through one app, or one to come, ends"
+        return "a deny of or through one app, or one to come, ends"
     return None
+
+
+def _gaining(before: Session, after: Session, tenant: int) -> frozenset[int] | None:
+    """The principals of which one must be who gains without being somebody else than before; None: anybody may gain.
+
+    An entry gives to whom it names and ends refusing whom it named; a deny of somebody unknown refused everybody.
+    """
+    epoch = current(after, tenant)
+    rules = or_(
+        (Policy.epoch_from == epoch) & Policy.epoch_to.is_(None) & (Policy.effect == "permit"),
+        (Policy.epoch_to == epoch) & (Policy.effect == "forbid"),
+    )
+    opened = select(Policy.id).where(Policy.tenant_id == tenant, Policy.enforced, rules).limit(1)
+    worlds = (before, after)
+    known = set(before.scalars(select(Principal.id).where(Principal.tenant_id == tenant)))
+    if (
+        after.scalars(opened).first() is not None
+        or any(differing(worlds, tenant, one) for one in (AclNode, Source, Tenant))
+        or differing(worlds, tenant, Label, key="node_id")
+        or differing(worlds, tenant, Principal) & known
+        or _moved(worlds, tenant)
+    ):
+        return None
+    entries = or_(
+        (Ace.epoch_from == epoch) & Ace.epoch_to.is_(None) & (Ace.effect == "allow"),
+        (Ace.epoch_to == epoch) & (Ace.effect == "deny"),
+    )
+    rows = after.execute(
+        select(Ace.principal_id, Ace.effect, Principal.kind, Principal.subject_id)
+        .join(Principal, Principal.id == Ace.principal_id)
+        .where(Ace.tenant_id == tenant, entries)
+    ).all()
+    if any(row.effect == "deny" and row.subject_id is None and row.kind != EVERYONE for row in rows):
+        return None
+    return frozenset(row.principal_id for row in rows)
+
+
+def _moved(worlds: tuple[Session, Session], tenant: int) -> bool:
+    """Whether a document stands elsewhere: its history says since when."""
+    after = worlds[1]
+    since = select(Document.id).where(Document.tenant_id == tenant, Document.epoch_from == current(after, tenant))
+    return after.scalars(since.limit(1)).first() is not None
 
 
 def _as_if_begun(after: Session, tenant: int, epoch: int, at: datetime) -> None:

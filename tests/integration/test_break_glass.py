@@ -31,7 +31,7 @@ def test_it_opens_marks_shows_and_ends(ambit: Installation, capsys: pytest.Captu
     opened = ambit.admin("POST", "/v1/access/break-glass", json=BODY)
     assert opened.status_code == 201, opened.text
     name = opened.json()["id"]
-    assert "break_glass.open" in capsys.readouterr().err
+    assert "break_glass.open" in "".join(capsys.readouterr())
     assert len(ambit.found("eve", "soup")) == 1, "the menu, and not what she is refused by name"
     assert ambit.call("GET", f"/v1/documents/{document}", ambit.keys["chat"], user="eve").status_code == 200
     assert len(ambit.found("bob", "soup")) == 1
