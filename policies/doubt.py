@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.tables import Group, Membership, Principal, User
+from core.tables import Group, Membership, Principal
 from policies.claims import Claims
 from policies.directories import Standing, fresh_only
 from policies.principals import of_user, upwards
@@ -32,8 +32,8 @@ class Known:
     notes: tuple[str, ...] = ()
 
 
-def doubts(session: Session, tenant: int, user: User, held: Standing, claims: Claims) -> Known:
-    """What is known of a user now."""
+def doubts(session: Session, tenant: int, user: Any, held: Standing, claims: Claims) -> Known:
+    """What is known of a user, a row of `User`, now."""
     principals = of_user(session, tenant, user.id, claimed=claims.groups, stale=held.stale)
     if not held.stale and not claims.overage:
         return Known(principals, user.attributes)

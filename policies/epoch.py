@@ -9,17 +9,23 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
 from core.clock import db_now, to_us
+from core.prepared import Prepared
 from core.tables import EpochTime, PolicyEpoch, Source, StateHistory
 
-_CURRENT = select(PolicyEpoch.epoch).where(PolicyEpoch.tenant_id == bindparam("tenant"))
+_CURRENT = Prepared(select(PolicyEpoch.epoch).where(PolicyEpoch.tenant_id == bindparam("tenant")))
 
 
 def current(session: Session, tenant: int) -> int:
     """The epoch this snapshot sees."""
-    return session.execute(_CURRENT, {"tenant": tenant}).scalar_one()
+    row = _CURRENT.first(session, tenant=tenant)
+    if row is None:
+        raise NoResultFound(f"tenant {tenant} has no policy epoch")
+    epoch: int = row.epoch
+    return epoch
 
 
 def bump(session: Session, tenant: int) -> int:

@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from core.db import now
+from core.prepared import Prepared
 from core.tables import App, Principal, User
 from policies.claims import NO_CLAIMS, Claims
 from policies.directories import Standing, standing
@@ -84,8 +85,8 @@ class Caller:
     """What the person's token says of them; None where they came without one."""
 
 
-_USER = (
-    select(User)
+_USER = Prepared(
+    select(User.id, User.key, User.email, User.email_verified, User.attributes, User.stated)
     .join(Principal, Principal.subject_id == User.id)
     .where(
         Principal.tenant_id == bindparam("tenant"),
@@ -94,8 +95,8 @@ _USER = (
         User.active,
     )
 )
-_APP = (
-    select(App, Principal.id)
+_APP = Prepared(
+    select(App.id, App.key, App.sources, Principal.id.label("principal"))
     .join(Principal, (Principal.subject_id == App.id) & (Principal.kind == "app") & (Principal.key == App.key))
     .where(
         App.tenant_id == bindparam("tenant"),
@@ -151,25 +152,24 @@ def app_alone(session: Session, tenant: int, app: str) -> Subject:
     return Subject(tenant=tenant, user=None, name=f"app:{app}", principals=principals, app=found)
 
 
-def _why_nobody(user: User | None, held: Standing) -> tuple[str, ...]:
-    origins = ", ".join(sorted(held.stale.intersection(user.stated if user else ())))
+def _why_nobody(user: Any, held: Standing) -> tuple[str, ...]:
+    origins = ", ".join(sorted(held.stale.intersection(user.stated)))
     return (f"only {origins} speaks of this person, and its data is too old",)
 
 
-def _user(session: Session, caller: Caller) -> User | None:
-    key = split(f"user:{caller.user}")[1]
-    return session.execute(_USER, {"tenant": caller.tenant, "key": key}).scalar_one_or_none()
+def _user(session: Session, caller: Caller) -> Any:
+    """The active user's row; None for nobody."""
+    return _USER.first(session, tenant=caller.tenant, key=split(f"user:{caller.user}")[1])
 
 
 def _app(session: Session, caller: Caller) -> AppView | None:
     if caller.app is None:
         return None
-    row = session.execute(_APP, {"tenant": caller.tenant, "key": caller.app}).one_or_none()
+    row = _APP.first(session, tenant=caller.tenant, key=caller.app)
     if row is None:
         return None
-    app, principal = row
-    sources = None if app.sources is None else frozenset(app.sources)
-    return AppView(id=app.id, key=app.key, principal=principal, sources=sources)
+    sources = None if row.sources is None else frozenset(row.sources)
+    return AppView(id=row.id, key=row.key, principal=row.principal, sources=sources)
 
 
 def may_act_for(session: Session, subject: Subject, app: App) -> bool:
