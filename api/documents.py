@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from api.identity import Credential
 from api.paging import page
 from api.push import forget_uploads
-from api.rights import require
+from api.rights import require_in
 from api.schemas.base import Page
 from api.schemas.documents import DocumentAdminView, DocumentView, JobView, PassageView
 from api.sources import PUSH, readable_documents
@@ -32,9 +32,28 @@ def find(session: Session, tenant: int, public: str) -> Document:
     Raises:
         NotFoundError: there is none in this tenant.
     """
-    row = session.scalars(
+    row = known(session, tenant, public)
+    if row is None:
+        raise not_found()
+    return row
+
+
+def known(session: Session, tenant: int, public: str) -> Document | None:
+    """The document of that public id, whoever asks; None where there is none in this tenant."""
+    return session.scalars(
         select(Document).where(Document.tenant_id == tenant, Document.public_id == public)
     ).one_or_none()
+
+
+def administered(session: Session, cred: Credential, public: str) -> Document:
+    """The document, if the caller may see that documents of its source exist.
+
+    Raises:
+        ForbiddenError: they may not, whether there is one or not.
+        NotFoundError: there is none.
+    """
+    row = known(session, cred.tenant, public)
+    require_in(session, cred, "document.read", row.source_id if row else None)
     if row is None:
         raise not_found()
     return row
@@ -47,9 +66,7 @@ def read(session: Session, caller: Caller, public: str) -> tuple[Document, Docum
         NotFoundError: there is none, or they may not: the same answer from the same statements.
     """
     subject = resolve_subject(session, caller)
-    row = session.scalars(
-        select(Document).where(Document.tenant_id == caller.tenant, Document.public_id == public)
-    ).one_or_none()
+    row = known(session, caller.tenant, public)
     id_ = row.id if row is not None else 0
     allowed = decide(session, subject, [id_])[id_].allowed
     version = session.get(DocumentVersion, row.version_id or 0) if row is not None and allowed else None
@@ -121,12 +138,13 @@ def remove(session: Session, cred: Credential, public: str) -> Document:
         NotFoundError: there is none, or the app may not know of its source.
         ConflictError: its source is synced, and would bring it back.
     """
-    row = find(session, cred.tenant, public)
-    source = session.get_one(Source, row.source_id)
-    if row.state == "deleted" or ("admin" not in cred.rights and not cred.sees(source.key)):
-        raise not_found()
+    row = known(session, cred.tenant, public)
     if "ingest" not in cred.rights:
-        require(session, cred, "document.write", f"source:{source.key}")
+        require_in(session, cred, "document.write", row.source_id if row else None)
+    source = session.get(Source, row.source_id if row else 0)
+    hidden = source is None or ("admin" not in cred.rights and not cred.sees(source.key))
+    if row is None or source is None or hidden or row.state == "deleted":
+        raise not_found()
     if source.connector != PUSH:
         raise ConflictError(f"documents of source {source.key!r} are synced; delete it there, or delete the source")
     delete_documents(session, cred.tenant, [row.id])

@@ -6,12 +6,30 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api import documents
+from api.identity import Credential
+from api.rights import Unproven
 from api.schemas.access import AdminAccessBody, AdminAccessView
 from core.errors import InvalidError, NotFoundError
 from core.tables import AclNode, Source
 from ingest.own_access import state_document
 from policies.model import AccessSpec, Entry, check_principal
 from policies.nodes import dump, state, stated
+
+
+def check_right(session: Session, unproven: Unproven, body: AdminAccessBody) -> Credential:
+    """The caller, who may do their right in the source of the place or document.
+
+    Raises:
+        ForbiddenError: they may not, whether there is such a document or not.
+        NotFoundError: there is no such document.
+    """
+    if body.document is None:
+        return unproven.over(session, f"source:{source_of(session, unproven.tenant, body)}")
+    row = documents.known(session, unproven.tenant, body.document)
+    cred = unproven.over_source(session, row.source_id if row else None)
+    if row is None:
+        raise documents.not_found()
+    return cred
 
 
 def source_of(session: Session, tenant: int, body: AdminAccessBody) -> str:

@@ -17,8 +17,9 @@ from sqlalchemy.orm import Session
 
 from api.context import Context, Ctx
 from api.identity import Cred, Credential, named_user, need, person_in
-from core.errors import AccessUndecidedError
-from policies.rights import RIGHTS, require_right, who
+from core.errors import AccessUndecidedError, ForbiddenError
+from core.tables import Source
+from policies.rights import RIGHTS, may, require_right, who
 
 ADMIN = "admin"
 _MARK = "ambit_right"
@@ -72,6 +73,11 @@ class Unproven:
             require(session, self._acting, self.right, target)
         return self._acting
 
+    def over_source(self, session: Session, source: int | None) -> Credential:
+        """As `require_in`."""
+        require_in(session, self._acting, self.right, source)
+        return self._acting
+
 
 def acting_as(request: Request, ctx: Context, cred: Credential) -> Credential:
     """The caller as an administrator: the app itself, or the person it names.
@@ -110,6 +116,23 @@ def require(session: Session, cred: Credential, right: str, target: str) -> None
     need(cred, ADMIN)
     subject = who(session, cred.tenant, user=cred.person, app=cred.app)
     require_right(session, subject, right, target)
+
+
+def require_in(session: Session, cred: Credential, right: str, source: int | None) -> None:
+    """Refuses a caller without a right over the source, by its internal id, of something that a request names by an
+    id; None: there is no such thing. Who may not know of it is told the same either way, from the same statements.
+
+    Raises:
+        ForbiddenError: by the key, or by what grants say of them.
+    """
+    need(cred, ADMIN)
+    row = session.get(Source, source or 0)
+    subject = who(session, cred.tenant, user=cred.person, app=cred.app)
+    if not may(session, subject, right, f"source:{row.key if row else ''}"):
+        raise ForbiddenError(
+            f"this needs the right {right!r} over the source of what is named; who may give it writes a Grant"
+            " (docs/administration.md)"
+        )
 
 
 def marked(check: Checked, right: str, target: str) -> Checked:

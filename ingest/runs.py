@@ -91,10 +91,15 @@ def find_run(session: Session, tenant: int, public: str) -> Run:
     Raises:
         NotFoundError: there is none in this tenant.
     """
-    run = session.scalars(select(Run).where(Run.tenant_id == tenant, Run.public_id == public)).one_or_none()
+    run = known_run(session, tenant, public)
     if run is None:
         raise NotFoundError(f"there is no run {public!r}")
     return run
+
+
+def known_run(session: Session, tenant: int, public: str) -> Run | None:
+    """The run of that public id; None where there is none in this tenant."""
+    return session.scalars(select(Run).where(Run.tenant_id == tenant, Run.public_id == public)).one_or_none()
 
 
 def counts(session: Session, runs: Sequence[int]) -> dict[int, dict[str, int]]:

@@ -47,6 +47,10 @@ class Verdict:
 
 NOBODY = Verdict(allowed=False, reason="nobody")
 UNKNOWN = Verdict(allowed=False, reason="unknown")
+NOWHERE = NodeView(id=0, source=0, key="", parent=None, mode="inherit", closed=False)
+"""Where documents that do not exist stand: a place of no tenant, asked about and judged as any other is, so that
+neither statements nor the work on them tell what is not there from what may not be read.
+"""
 
 
 class Gate(NamedTuple):
@@ -80,7 +84,9 @@ def decide(
     wanted = sorted(set(documents))
     places = {place.id: place for place in _places(session, subject.tenant, wanted)}
     nodes = {one for place in places.values() for one in (place.node, place.pending) if one is not None}
-    sources = {place.source: (place.gate.key, place.gate.connector) for place in places.values() if place.gate.key}
+    nodes |= {NOWHERE.id} if len(places) < len(wanted) else set()
+    known = {place.source: (place.gate.key, place.gate.connector) for place in places.values() if place.gate.key}
+    sources = {NOWHERE.source: ("", ""), **known}
     verdicts = decide_nodes(session, subject, nodes, at=at, sources=sources)
     gates = {place.source: _gate(subject, at, place.gate) for place in places.values()}
     return {one: _document(places.get(one), verdicts, gates) for one in wanted}
@@ -173,14 +179,15 @@ def decide_nodes(
     wanted = sorted(set(nodes))
     if subject.nobody:
         return dict.fromkeys(wanted, NOBODY)
-    chains = load_chains(session, wanted)
+    found = load_chains(session, wanted)
+    chains = found if len(found) == len(wanted) else {one: found.get(one, [NOWHERE]) for one in wanted}
     on_chains = {node.id for chain in chains.values() for node in chain}
     principals = subject.denied_as | ({subject.app.principal} if subject.app else frozenset())
     at = at or now(session)
     entries = load_entries(session, subject.tenant, on_chains, principals, at)
     rulings = load_rulings(session, subject, chains, at, sources=sources)
     verdicts = {start: judge(chain, entries, subject, rulings) for start, chain in chains.items()}
-    return {one: verdicts.get(one, UNKNOWN) for one in wanted}
+    return {one: verdicts[one] if one in found else UNKNOWN for one in wanted}
 
 
 def judge(

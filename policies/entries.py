@@ -121,6 +121,15 @@ def standing_entry(session: Session, tenant: int, id_: int) -> StandingEntry:
     return found[0]
 
 
+def source_of_standing(session: Session, tenant: int, id_: int) -> int | None:
+    """Internal id of the source in which an entry stands; None where there is no such entry in force."""
+    return session.scalar(
+        select(AclNode.source_id)
+        .join(Ace, Ace.node_id == AclNode.id)
+        .where(Ace.tenant_id == tenant, Ace.id == id_, Ace.epoch_to.is_(None))
+    )
+
+
 def admin_entries(session: Session, tenant: int, source: str | None = None) -> list[StandingEntry]:
     """What admins have stated, everywhere or in one source."""
     return _standing(session, tenant, Ace.origin == "admin", *([Source.key == source] if source else []))

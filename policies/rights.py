@@ -145,13 +145,21 @@ def decide_right(session: Session, subject: Subject, right: str, target: str, *,
     return Ruled(right, target, verdict, keys[entry.id] if entry else None, path, losing)
 
 
+def may(session: Session, subject: Subject, right: str, target: str) -> bool:
+    """As `decide_right`, without why: the same statements whatever the target is and whatever decides."""
+    if not subject.principals:
+        return False
+    rows = [one for one in granted(session, subject, now(session)) if one.about(right)]
+    return weigh(rows, subject, target).allowed
+
+
 def require_right(session: Session, subject: Subject, right: str, target: str) -> None:
     """Refuses somebody without a right.
 
     Raises:
         ForbiddenError: names the right and the object.
     """
-    if not decide_right(session, subject, right, target).allowed:
+    if not may(session, subject, right, target):
         raise ForbiddenError(
             f"this needs the right {right!r} over {target!r}; who may give it writes a Grant (docs/administration.md)"
         )

@@ -201,6 +201,13 @@ class Asking:
         """Whether a condition reads what nobody knows of the person."""
         return bool(self._unknown) and ("" in reads or not self._unknown.isdisjoint(reads))
 
+    def read_groups(self, rules: Iterable[Rule]) -> None:
+        """Reads the person's groups now if any of the rules may ask for them, so that no place tells by a statement
+        of its own which rules were asked about it.
+        """
+        if any(not _compiled(rule.condition).reads_of_principal.isdisjoint({"groups", ""}) for rule in rules):
+            self._with_groups()
+
     def _with_groups(self) -> None:
         """The person's groups among the variables; read only once a rule asks for them."""
         principal = self._variables["principal"]
@@ -322,10 +329,12 @@ def load_rulings(
     nodes = {node.id: node for chain in chains.values() for node in chain}
     known = dict(sources or {})
     unknown = {node.source for node in nodes.values()} - known.keys()
+    asking = Asking(session, subject, at, ordered)
+    asking.read_groups(found)
     return Rulebook(
         rules=found,
         ordered=ordered,
         stated=load_labels(session, subject.tenant, nodes),
         sources=known | (load_sources(session, subject.tenant, unknown) if unknown else {}),
-        asking=Asking(session, subject, at, ordered),
+        asking=asking,
     )

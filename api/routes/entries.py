@@ -10,11 +10,11 @@ from api.actors import of_key
 from api.changes import Asked, perform, repeatable
 from api.context import Ctx
 from api.idempotency import Key as IdempotencyHeader
-from api.places import source_of
+from api.places import check_right
 from api.rights import Unproven, administers_some
 from api.schemas.access import AdminAccessBody, AdminAccessView
 from api.schemas.administration import StatedView
-from policies.entries import admin_entries, admin_labels, standing_entry
+from policies.entries import admin_entries, admin_labels, source_of_standing
 
 router = APIRouter(prefix="/v1", tags=["access"])
 Reader = Annotated[Unproven, Depends(administers_some("entry.read"))]
@@ -36,7 +36,7 @@ def put_entries(
 ) -> AdminAccessView:
     """Makes this all that admins state at a place or for one document, from the next query on; a sync leaves it."""
     with ctx.runtime.db.read(unproven.tenant) as session:
-        cred = unproven.over(session, f"source:{source_of(session, unproven.tenant, body)}")
+        cred = check_right(session, unproven, body)
     asked = Asked("entries.put", {"body": body.model_dump(mode="json")})
     done = perform(ctx.runtime, of_key(cred), asked, once=repeatable(cred, idempotency_key, asked))
     ctx.wake("place")
@@ -47,7 +47,6 @@ def put_entries(
 def waive_entry(entry: int, ctx: Ctx, unproven: Writer) -> dict[str, Any]:
     """Lets a deny that names nobody known stand open, until somebody is known by that name."""
     with ctx.runtime.db.read(unproven.tenant) as session:
-        place = standing_entry(session, unproven.tenant, entry).place
-        cred = unproven.over(session, f"source:{place.partition(':')[0]}")
+        cred = unproven.over_source(session, source_of_standing(session, unproven.tenant, entry))
     perform(ctx.runtime, of_key(cred), Asked("entry.waive", {"entry": entry}))
     return {"entry": entry, "waived": True}
