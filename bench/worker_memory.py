@@ -14,7 +14,7 @@ WORDS = 12
 
 
 def run(first: int = FIRST, last: int = LAST) -> dict[str, Any]:
-    """`growth` is memory at the last mark over that at the first, less 1; the embedded index is part of both."""
+    """`growth` is memory at the last mark over that at the first, less 1; the index has a process of its own."""
     with tempfile.TemporaryDirectory(prefix="ambit-bench-") as folder:
         files = Path(folder) / "files"
         write_pages(files, last, words=WORDS)

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from core.clock import db_now
+from core.prepared import Prepared
 from core.row_security import begin
 from core.tenancy import TENANT, guard
 
@@ -82,12 +83,13 @@ def insert_new(session: Session, table: type[Any], rows: Sequence[dict[str, Any]
         session.execute(insert_or_skip(session, table), list(rows))
 
 
-_NOW = select(db_now())
+_NOW = Prepared(select(db_now().label("now")))
 
 
 def now(session: Session) -> datetime:
     """The database's clock."""
-    return session.execute(_NOW).scalar_one()
+    at: datetime = _NOW.first(session).now
+    return at
 
 
 def json_text(value: Any) -> str:

@@ -1,7 +1,6 @@
 """The memory of a worker process while it takes thousands of small documents through every stage.
 
-The vectors stand in a process of their own in a server installation; here they do not, so the engine's own share is
-measured by the index that is left at the end, opened alone, and told apart.
+The vectors stand in a process of their own, as they do wherever Ambit serves, and are no part of the worker's memory.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from ingest.runs import start_run
 
 
 def main(files: str, data: str, first: str, last: str) -> None:
-    runtime = Runtime(Settings(data_dir=Path(data), log_level="error"))
+    runtime = Runtime(Settings(data_dir=Path(data), log_level="error"), serving=True)
     tenant = runtime.prepare()
     runtime.warm_up()
     register(runtime, tenant, "files", files)
