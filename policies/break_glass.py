@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
+from core.clock import db_now
 from core.db import now
 from core.errors import ConflictError, InvalidError, NotFoundError
 from core.ids import public_id
+from core.prepared import Prepared
 from core.tables import Ace, BreakGlass
 from policies.entries import StatedEntry, add_entry
 from policies.epoch import bump
@@ -95,19 +97,32 @@ def find_glass(session: Session, tenant: int, name: str) -> BreakGlass:
     return row
 
 
-def standing_glass(session: Session, tenant: int, user: str | None = None) -> list[BreakGlass]:
-    """What is open now: to everybody, or to the person of that id."""
+def standing_glass(session: Session, tenant: int) -> list[BreakGlass]:
+    """What is open now, to anybody."""
     statement = select(BreakGlass).where(
         BreakGlass.tenant_id == tenant, BreakGlass.ended_at.is_(None), BreakGlass.ends_at > now(session)
     )
-    if user is not None:
-        statement = statement.where(BreakGlass.user_key == user)
     return list(session.scalars(statement.order_by(BreakGlass.id)))
 
 
+_OPEN_TO = Prepared(
+    select(BreakGlass.public_id)
+    .where(
+        BreakGlass.tenant_id == bindparam("tenant"),
+        BreakGlass.user_key == bindparam("user"),
+        BreakGlass.ended_at.is_(None),
+        BreakGlass.ends_at > db_now(),
+    )
+    .order_by(BreakGlass.id)
+)
+
+
 def mark(session: Session, tenant: int, user: str) -> dict[str, list[str]]:
-    """What the audit of anything that a person is shown says of their emergency access; empty where there is none."""
-    found = [one.public_id for one in standing_glass(session, tenant, user)]
+    """What the audit of anything that a person is shown says of their emergency access; empty where there is none.
+
+    Read it in the snapshot that decides, so that access which ends a moment later is still told.
+    """
+    found = [row.public_id for row in _OPEN_TO.all(session, tenant=tenant, user=user)]
     return {"break_glass": found} if found else {}
 
 

@@ -50,6 +50,7 @@ class _Gathered:
     would_open: Mapping[int, int] = field(default_factory=dict)
     candidates: list[Candidate] = field(default_factory=list)
     help: Help = field(default_factory=Help)
+    marks: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Retriever:
@@ -161,6 +162,7 @@ class Retriever:
             chosen = shape_up(found.candidates, question.shape, question.top_k, at=utc_now())
             if question.shape.neighbour_tokens:
                 chosen = widen(session, caller.tenant, chosen, question.shape.neighbour_tokens)
+            gathered.marks |= mark(session, caller.tenant, caller.user)
         gathered.candidates = chosen
         gathered.passages = tuple(one.passage for one in chosen)
         gathered.refused.update(found.refused)
@@ -182,7 +184,7 @@ class Retriever:
                 "documents": sorted({one for passage in gathered.passages for one in passage.documents}),
                 "dropped": list(public_ids(session, caller.tenant, refused)),
                 **({"helpers": helpers} if helpers else {}),
-                **mark(session, caller.tenant, caller.user),
+                **gathered.marks,
             }
 
         written = self._log.append(caller.tenant, f"user:{caller.user}", body)
