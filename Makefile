@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NAME ?=
+# Two processes, each taking whole files: the tests wait for services and children as much as they compute.
+TOGETHER ?= -n 2 --dist loadfile
 , := ,
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -32,10 +34,10 @@ serve: $(VENV)/.stamp-run ## Run the API and the worker in one process
 	@$(BIN)/ambit serve
 
 test: lint ## Everything CI runs: lint, then all tests but the long ones
-	@$(BIN)/python -m pytest -m "not full"
+	@$(BIN)/python -m pytest -m "not full" $(TOGETHER)
 
 test-full: lint ## All tests, the long ones too
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(TOGETHER)
 
 lint: $(VENV)/.stamp-dev ## Ruff, mypy and the import contracts
 	@$(BIN)/ruff check .
