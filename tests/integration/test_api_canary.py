@@ -25,11 +25,11 @@ DOCUMENTS: dict[str, tuple[dict[str, Any] | None, set[str]]] = {
 TOKEN = re.compile(r"canary[a-z]+zz")
 
 
-def _token(number: int) -> str:
+def token(number: int) -> str:
     return "canary" + "".join(chr(97 + int(digit)) for digit in f"{number:03d}") + "zz"
 
 
-def _seen(answer: httpx.Response) -> set[str]:
+def seen_in(answer: httpx.Response) -> set[str]:
     told = answer.text + str(dict(answer.headers))
     return set(TOKEN.findall(told.lower()))
 
@@ -60,7 +60,7 @@ def _requests(ambit: Installation, user: str, tokens: dict[str, str], ids: dict[
 
 
 def test_no_token_reaches_who_may_not_read_it(ambit: Installation) -> None:
-    tokens = {name: _token(number) for number, name in enumerate(DOCUMENTS)}
+    tokens = {name: token(number) for number, name in enumerate(DOCUMENTS)}
     ids = {}
     for name, (access, _) in DOCUMENTS.items():
         text = f"# Report {name}\n\nThe budget of report {name} has the secret token {tokens[name]}."
@@ -73,27 +73,27 @@ def test_no_token_reaches_who_may_not_read_it(ambit: Installation) -> None:
         allowed = {tokens[name] for name, (_, readers) in DOCUMENTS.items() if user in readers}
         seen: set[str] = set()
         for answer in _requests(ambit, user, tokens, ids):
-            assert _seen(answer) <= allowed, f"{user}: {answer.request.method} {answer.request.url}"
-            seen |= _seen(answer)
+            assert seen_in(answer) <= allowed, f"{user}: {answer.request.method} {answer.request.url}"
+            seen |= seen_in(answer)
         assert seen == allowed, f"{user} should have found all that is theirs"
 
 
 def test_no_token_reaches_without_a_good_key(ambit: Installation) -> None:
-    ambit.push("open", f"The budget has the token {_token(1)}.", title=_token(1))
+    ambit.push("open", f"The budget has the token {token(1)}.", title=token(1))
     for key in ("wrong", new_api_key()[0], ambit.keys["feeder"], ambit.admin_key):
         for path in ("/v1/retrieve", "/v1/query"):
-            assert _seen(ambit.chat(path, "ana", {"query": "budget"}, key=key)) == set()
+            assert seen_in(ambit.chat(path, "ana", {"query": "budget"}, key=key)) == set()
     for path in ("/metrics", "/healthz", "/readyz", "/openapi.json"):
-        assert _seen(ambit.client.get(path)) == set()
+        assert seen_in(ambit.client.get(path)) == set()
 
 
 def test_an_app_narrows_what_its_people_see(ambit: Installation) -> None:
     other = {"id": "other", "connector": "push", "access": {"allow": ["everyone"]}}
     ambit.admin("POST", "/v1/sources", json=other)
-    ambit.push("a", f"The budget has the token {_token(1)}.")
-    ambit.push("b", f"The budget has the token {_token(2)}.", source="other")
+    ambit.push("a", f"The budget has the token {token(1)}.")
+    ambit.push("b", f"The budget has the token {token(2)}.", source="other")
     narrow = ambit.app("narrow", ["query"], acts_for=["everyone"], sources=["other"])
     for path in ("/v1/retrieve", "/v1/query"):
-        assert _seen(ambit.chat(path, "ana", {"query": "budget"}, key=narrow)) == {_token(2)}
+        assert seen_in(ambit.chat(path, "ana", {"query": "budget"}, key=narrow)) == {token(2)}
     listed = ambit.call("GET", "/v1/sources", narrow, user="ana").json()["data"]
     assert [one["id"] for one in listed] == ["other"]
