@@ -174,13 +174,14 @@ def test_points_of_a_version_in_the_making_are_left_alone(
 def test_work_that_moves_a_document_is_not_disturbed(
     ambit: Installation, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, seen = encode_stage._place, list[Differences]()
+    original, seen = encode_stage._widen, list[Differences]()
 
-    def before(*arguments: Any) -> None:
-        seen.append(verify(ambit.runtime.pipeline))
+    def moved(*arguments: Any) -> None:
+        """The document has moved in SQL, its points have not."""
         original(*arguments)
+        seen.append(verify(ambit.runtime.pipeline))
 
-    monkeypatch.setattr(encode_stage, "_place", before)
+    monkeypatch.setattr(encode_stage, "_widen", moved)
     (files / ".access.yaml").write_text("files: {doc-2.txt: {inherit: false, allow: [user:ana]}}", "utf-8")
     ambit.sync()
     assert [(one.agree, one.busy) for one in seen] == [(True, 1)]
