@@ -10,8 +10,8 @@ from core import db as core_db
 from core.db import Database, now
 
 _END_OTHERS = text(
-    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = current_user AND "
+    "datname = current_database() AND pid <> pg_backend_pid()"
 )
 
 
