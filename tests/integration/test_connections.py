@@ -10,7 +10,7 @@ from core import db as core_db
 from core.db import Database, now
 
 _END_OTHERS = text(
-    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = current_user AND "
+    "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity WHERE usename = current_user AND "
     "datname = current_database() AND pid <> pg_backend_pid()"
 )
 
