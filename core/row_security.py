@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, MetaData, Table, text
+from sqlalchemy.exc import OperationalError
 
 SETTING = "ambit.tenant"
 EVERY_TENANT = "*"
@@ -48,7 +49,11 @@ def _rule(table: Table) -> str | None:
 
 
 def begin(connection: Connection, tenant: int | None) -> None:
-    """Begins the transaction of a connection that has just been taken, and says whom it is for, in one round trip."""
+    """Begins the transaction of a connection that has just been taken, and says whom it is for, in one round trip.
+
+    Raises:
+        OperationalError: the server is not there any more, as for any statement; the connection is replaced.
+    """
     driver = connection.connection.driver_connection
     assert driver is not None
     said = f"SET LOCAL {SETTING} = '{EVERY_TENANT if tenant is None else int(tenant)}'"
@@ -64,7 +69,8 @@ def begin(connection: Connection, tenant: int | None) -> None:
     result = driver.pgconn.exec_(f"{' '.join(word for word in words if word)}; {said}".encode())
     if driver.pgconn.transaction_status != TransactionStatus.INTRANS:
         connection.invalidate()
-        raise ConnectionError(f"the transaction could not begin: {result.status}")
+        lost = ConnectionError(f"the transaction could not begin: {result.status}")
+        raise OperationalError(said, None, lost, connection_invalidated=True)
 
 
 def holds(engine: Engine) -> bool:
