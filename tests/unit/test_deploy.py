@@ -55,6 +55,16 @@ def test_every_lasting_service_has_a_health_check(name: str) -> None:
     assert {"interval", "timeout", "start_period", "retries"} <= set(check)
 
 
+def test_ambit_is_no_superuser_of_its_database() -> None:
+    """Row-level security holds for nobody who is."""
+    service = _services()["postgres"]
+    assert service["environment"]["POSTGRES_USER"] != "ambit"
+    assert "./deploy/postgres-role.sh:/docker-entrypoint-initdb.d/ambit.sh:ro" in service["volumes"]
+    script = (ROOT / "deploy" / "postgres-role.sh").read_text()
+    assert "CREATE ROLE ambit LOGIN NOSUPERUSER NOBYPASSRLS" in script
+    assert "CREATE DATABASE ambit OWNER ambit" in script
+
+
 def test_secrets_are_required_from_outside() -> None:
     for name, service in _services().items():
         for variable, value in service.get("environment", {}).items():
@@ -119,7 +129,7 @@ def test_nothing_works_before_the_schema_is_there() -> None:
 def test_volumes_are_declared() -> None:
     declared = set(yaml.safe_load(COMPOSE.read_text())["volumes"])
     named = {mount.split(":")[0] for service in _services().values() for mount in service.get("volumes", [])}
-    assert {name for name in named if not name.startswith("${")} == declared
+    assert {name for name in named if not name.startswith(("${", "./"))} == declared
 
 
 def test_qdrant_is_new_enough() -> None:
