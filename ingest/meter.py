@@ -28,7 +28,7 @@ class Meter:
         self._db, self.worker, self._clock = db, worker, clock
         self._counted: dict[tuple[str, int], tuple[int, int]] = {}
         self._lock = threading.Lock()
-        self._flushed = clock()
+        self._flushed = clock() - FLUSH_S  # the first turn is told at once, since no other may follow
 
     @contextmanager
     def turn(self, stage: str) -> Iterator[list[bool]]:

@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 from cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
+_WIDE = "200"
+"""Columns of the terminal that commands print to, so that no table breaks a cell, however long a path is."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Ran:
 def ambit(data_dir: Path, *arguments: str, stdin: str | None = None) -> Ran:
     """Runs a command in this process."""
     try:
-        result = CliRunner().invoke(app, ["--data-dir", str(data_dir), *arguments], input=stdin)
+        result = CliRunner(env={"COLUMNS": _WIDE}).invoke(app, ["--data-dir", str(data_dir), *arguments], input=stdin)
     finally:
         structlog.reset_defaults()  # the command's log went to a stream that is closed now
     if result.exception is not None and not isinstance(result.exception, SystemExit):

@@ -20,7 +20,6 @@ from policies.directory import put_group, put_tenant, put_user, set_containers
 ROOT = Path(__file__).parents[2]
 OVER_ALL = {
     ("api/identity.py", "_checked"): "a key tells its tenant",
-    ("api/metrics.py", "collect"): "figures of the whole installation",
     ("api/routes/health.py", "_sql"): "asks for no row",
     ("api/runtime.py", "prepare"): "makes the tenant",
     ("retrieve/recording.py", "_written"): "queries that end together share a commit",
