@@ -281,6 +281,7 @@ def asker(request: Request, ctx: Ctx) -> Caller:
     with _checked(request, ctx) as (session, cred):
         name = named_for(request, cred)
         _need_name(cred, name)
+        ctx.runtime.db.narrow(session, cred.tenant)
         return _from_here(request, person_in(session, cred, name or ""))
 
 

@@ -58,6 +58,12 @@ class Database:
             self._enter(session, tenant)
             yield session
 
+    def narrow(self, session: Session, tenant: int) -> None:
+        """From here on a session over all tenants reaches one's rows alone, in the same transaction and snapshot."""
+        connection = session.connection().execution_options(**{TENANT: tenant})
+        if not self.is_sqlite:
+            begin(connection, tenant)
+
     def _enter(self, session: Session, tenant: int | None) -> None:
         """Says whom the transaction is for. Over all tenants on SQLite there is nothing to say."""
         if tenant is not None or not self.is_sqlite:

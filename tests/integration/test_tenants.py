@@ -105,6 +105,23 @@ def test_a_session_of_a_tenant_refuses_it_each_time(
         assert session.execute(select(Source.id).where(Source.key == "files")).all() == []
 
 
+def test_a_session_over_all_tenants_can_be_narrowed_to_one_for_its_rest(
+    db: Database, two: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenancy, "excused", lambda: False)
+    users = select(func.count()).select_from(Base.metadata.tables["user"])
+    with db.read() as session:
+        assert session.execute(users).scalar_one() == 2
+        db.narrow(session, two[0])
+        with pytest.raises(tenancy.TenantMissingError):
+            session.execute(users)
+        if not db.is_sqlite:  # the second wall, which no statement passes
+            told = session.connection().connection.cursor().execute('SELECT tenant_id FROM "user"').fetchall()
+            assert told == [(two[0],)]
+    with db.read() as session:
+        assert session.execute(users).scalar_one() == 2
+
+
 def test_edges_open_sessions_for_a_tenant() -> None:
     """Where people's requests come in, a session over all tenants is a named exception."""
     found = set()
