@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, insert
 
 from core.db import Database
+from core.tables import Source
 from policies.directory import put_tenant
 
 DEPTH, LABELS, RULES = 5, 300, 8
@@ -106,13 +107,7 @@ def _groups_of(user: int, size: Size, chance: random.Random) -> Sequence[int]:
 
 def _places(connection: Connection, tenant: int, size: Size) -> None:
     """Departments below one root, each with folders and folders in those; every twentieth place is a break."""
-    connection.execute(
-        text(
-            "INSERT INTO source (id, tenant_id, key, connector, config, base, access, schedule, state, created_at, "
-            "epoch_from) VALUES (1, :tenant, 'wiki', 'push', '{}', '.', '{}', '{}', 'active', 0, 1)"
-        ),
-        {"tenant": tenant},
-    )
+    connection.execute(insert(Source).values(id=1, tenant_id=tenant, key="wiki", connector="push", config={}, epoch_from=1))
     columns = "id tenant_id source_id key title parent_id mode closed access_hash epoch_from"
     rows = (
         (
