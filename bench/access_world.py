@@ -107,7 +107,8 @@ def _groups_of(user: int, size: Size, chance: random.Random) -> Sequence[int]:
 
 def _places(connection: Connection, tenant: int, size: Size) -> None:
     """Departments below one root, each with folders and folders in those; every twentieth place is a break."""
-    connection.execute(insert(Source).values(id=1, tenant_id=tenant, key="wiki", connector="push", config={}, epoch_from=1))
+    wiki = {"id": 1, "tenant_id": tenant, "key": "wiki", "connector": "push", "config": {}, "epoch_from": 1}
+    connection.execute(insert(Source).values(wiki))
     columns = "id tenant_id source_id key title parent_id mode closed access_hash epoch_from"
     rows = (
         (
