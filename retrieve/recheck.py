@@ -25,14 +25,14 @@ CLASSIFICATION = "classification"
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Hits that passed, those refused, and how many point at text that is no longer current.
+    """Hits that passed, the documents refused, and the chunks found that are no longer current.
 
     `reported`: for each report-only rule (by id), how many documents it would have decided otherwise.
     """
 
     candidates: tuple[Candidate, ...]
     refused: tuple[int, ...]
-    stale: int
+    stale: frozenset[int]
     epoch: int
     reported: Mapping[int, int] = field(default_factory=dict)
 
@@ -49,7 +49,7 @@ def recheck(session: Session, caller: Caller, hits: Sequence[Hit]) -> Checked:
     return Checked(
         candidates=tuple(found),
         refused=tuple(refused),
-        stale=len(passed) - len(found),
+        stale=frozenset(hit.chunk for hit in passed if hit.chunk not in rows),
         epoch=current(session, caller.tenant),
         reported=Counter(rule.id for verdict in verdicts.values() for rule in verdict.reported),
     )

@@ -33,7 +33,8 @@ from retrieve.reranking import Reranker, reordered
 from retrieve.rewriting_model import Rewriter
 from retrieve.shaping import Candidate, settled, shape_up, wants_more
 
-ROUNDS = 4
+ROUNDS = 6
+"""Searches for one question at most; `MOST` hits take four."""
 GROWTH = 4
 MOST = 1000
 SPARE = 10
@@ -121,21 +122,29 @@ class Retriever:
         gathered.refused.update(refused)
 
     def _gather(self, caller: Caller, question: Question) -> _Gathered:
-        """Searches and re-checks until `top_k` passages passed, nothing more is found, or the rounds are spent."""
+        """Searches and re-checks until `top_k` passages passed or nothing more is found, or the rounds are spent.
+
+        A search that began before a document was swapped finds its old chunks, and may miss the new ones: it is made
+        again, so that the document shows as it was or as it is. What stays behind of old versions is found each time,
+        and asks for no third search.
+        """
         scope, filters = self._scope(caller, question)
         gathered = _Gathered(epoch=scope.epoch, would_open=dict(scope.reported))
         limit = min(question.top_k * (GROWTH if wants_more(question.shape) else 1) + SPARE, MOST)
+        known = frozenset[int]()
         for _ in range(ROUNDS):
             hits = self._search(question, scope, filters, limit, gathered)
             stale = self._recheck(caller, question, hits, gathered)
+            swapped, known = bool(stale - known), known | stale
             full = len(gathered.passages) >= question.top_k
-            if full or (len(hits) < limit and not stale):
+            if not swapped and (full or len(hits) < limit):
                 break
-            if stale or gathered.refused:
+            if swapped or gathered.refused:
                 scope, filters = self._scope(caller, question)
             elif limit == MOST:
                 break
-            limit = min(limit * GROWTH, MOST)
+            if not full:
+                limit = min(limit * GROWTH, MOST)
         return gathered
 
     def _scope(self, caller: Caller, question: Question) -> tuple[ReadScope, Filters]:
@@ -155,8 +164,8 @@ class Retriever:
             raise IndexUnavailableError("the index scored hits with values that are not finite; check the encoder")
         return hits
 
-    def _recheck(self, caller: Caller, question: Question, hits: list[Hit], gathered: _Gathered) -> int:
-        """Decides the hits, and reads what is shown of those that passed, in one snapshot."""
+    def _recheck(self, caller: Caller, question: Question, hits: list[Hit], gathered: _Gathered) -> frozenset[int]:
+        """Decides the hits, and reads what is shown of those that passed, in one snapshot; returns the stale chunks."""
         with self._db.read(caller.tenant) as session:
             found = recheck(session, caller, hits)
             chosen = shape_up(found.candidates, question.shape, question.top_k, at=utc_now())

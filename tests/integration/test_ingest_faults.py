@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from core.tables import Item
+from embed.index.base import Hit
 from ingest.dispatch import claim_items
 from ingest.runner import Runner
 from ingest.stages import STAGES
@@ -110,6 +111,48 @@ def test_an_index_slower_than_a_lease_loses_nothing(tmp_path: Path, notes: Notes
         check_whole(place, notes)
     finally:
         place.close()
+
+
+@pytest.mark.parametrize(("top_k", "swaps"), [(3, 1), (20, 1), (20, 3)])
+def test_a_version_swapped_between_search_and_recheck_leaves_no_gap(
+    place: Installation, notes: Notes, monkeypatch: pytest.MonkeyPatch, top_k: int, swaps: int
+) -> None:
+    """The other notes alone would fill the answer."""
+    search, left = place.runtime.stack.search, swaps
+
+    def overtaken(*arguments: Any, **named: Any) -> list[Hit]:
+        nonlocal left
+        hits = search(*arguments, **named)
+        if left:
+            left -= 1
+            notes.write(7)
+            place.sync()
+        return hits
+
+    monkeypatch.setattr(place.runtime.stack, "search", overtaken)
+    found = {one.text for one in place.search("ana", "n007x part", top_k=top_k)}
+    assert found.issuperset(Notes.paragraphs(7, notes.revisions[7]))
+    assert len(found) == top_k
+
+
+def test_what_stays_behind_of_old_versions_asks_for_one_more_search_alone(
+    place: Installation, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is purged here, so the old points are found each time."""
+    search, searches = place.runtime.stack.search, list[Any]()
+
+    def counted(*arguments: Any, **named: Any) -> list[Hit]:
+        searches.append(arguments)
+        return search(*arguments, **named)
+
+    notes.write(7)
+    place.start()
+    for stage in ("list", "parse", "encode", "finish"):
+        STAGES[stage](place.runtime.pipeline)
+    monkeypatch.setattr(place.runtime.stack, "search", counted)
+    found = {one.text for one in place.search("ana", "n007x part", top_k=3)}
+    assert found == set(Notes.paragraphs(7, notes.revisions[7]))
+    assert len(searches) == 2
 
 
 def test_a_connector_that_lies_loses_nothing(
