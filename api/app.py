@@ -17,6 +17,7 @@ from api.routes import (
     access_readers,
     approvals,
     apps,
+    audit,
     break_glass,
     catalogue,
     chat,
@@ -40,7 +41,7 @@ from api.schemas.base import Problem
 
 _ROUTERS = (
     retrieve, query, chat, sources, runs, directories, documents, keys, users, groups, apps, policies, grants, access,
-    access_readers, approvals, break_glass, entries, catalogue, health, scim,
+    access_readers, approvals, break_glass, entries, audit, catalogue, health, scim,
 )  # fmt: skip
 
 

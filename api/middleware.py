@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import Metrics
 from api.problems import designed, log, request_id, respond
+from core.audit import REQUEST
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -38,8 +39,12 @@ class Edge:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        sending = _Sending(send, request_id(Request(scope)))
-        await self._serve(scope, receive, sending)
+        name = request_id(Request(scope))
+        sending, told = _Sending(send, name), REQUEST.set(name)
+        try:
+            await self._serve(scope, receive, sending)
+        finally:
+            REQUEST.reset(told)
         self._metrics.observe(scope, sending.status, time.perf_counter() - began)
 
     async def _serve(self, scope: Scope, receive: Receive, sending: _Sending) -> None:

@@ -53,7 +53,7 @@ def history(
     with opened(context) as store:
         with store.db.read() as session:
             found = find_document(session, store.tenant, document)
-            then = moment(session, store.tenant, at=_time(at), epoch=epoch)
+            then = moment(session, store.tenant, at=instant(at), epoch=epoch)
             with as_of(session, store.tenant, then, [found.id]) as past:
                 told = _then(past, store.tenant, found.id, user, app)
             told |= {"document": found.public_id, "external_id": found.external_id}
@@ -83,7 +83,7 @@ def _then(past: Session, tenant: int, document: int, user: str | None, app: str 
     return explain(past, resolve_subject(past, Caller(tenant, user, app)), document).as_dict()
 
 
-def _time(text: str | None) -> datetime | None:
+def instant(text: str | None) -> datetime | None:
     """The time that a text names.
 
     Raises:

@@ -9,8 +9,9 @@ import typer
 from cli.context import DATA_DIR, JSON, TENANT, given
 
 GROUPS = (
-    "setup", "serve", "configure", "approvals", "sync", "runs", "status", "ask", "access", "groups", "directories",
-    "keys", "sources", "connectors", "catalogue", "doctor", "demo_command", "index", "reembed", "evaluate",
+    "setup", "serve", "configure", "approvals", "audit", "sync", "runs", "status", "ask", "access", "groups",
+    "directories", "keys", "sources", "connectors", "catalogue", "doctor", "demo_command", "index", "reembed",
+    "evaluate",
 )  # fmt: skip
 
 app = typer.Typer(

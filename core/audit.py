@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from datetime import datetime
+from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from sqlalchemy import insert
@@ -18,24 +19,46 @@ from core.tables import AuditEntry
 _ENTRY = insert(AuditEntry.__table__).inline()  # type: ignore[arg-type]  # a table, though typed as any selectable
 
 
+SEALED = ("tenant_id", "at", "kind", "actor", "body", "request")
+"""What of an entry its MAC proves."""
+REQUEST: ContextVar[str | None] = ContextVar("ambit_request", default=None)
+"""Id of the HTTP request that is being served; None: it is none."""
+
+
 class Audit:
     """Appends entries. If one cannot be written, what it records must not happen: the caller's transaction fails."""
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
 
-    def append(self, session: Session, tenant: int, kind: str, actor: str, body: dict[str, Any]) -> None:
-        """Adds an entry to this transaction.
+    def append(
+        self, session: Session, tenant: int, kind: str, actor: str, body: dict[str, Any], *, request: str | None = None
+    ) -> None:
+        """Adds an entry of what happened to this transaction; of what changed something, `change`.
 
-        `kind` is what happened, as in `query` or `access.change`; `actor` who did it, as a principal or `local`;
-        `body` holds ids and counts, never text of documents, questions or answers.
+        `kind` is what happened, as in `query` or `access.check`; `actor` who did it, as a principal or `local`;
+        `body` holds ids and counts, never text of documents, questions or answers. `request` None: the one that is
+        being served here.
         """
-        at = now(session)
-        mac = self.mac(tenant, at, kind, actor, body)
+        request = request or REQUEST.get()
+        values = (tenant, now(session), kind, actor, body, request)
+        entry = dict(zip(SEALED, values, strict=True))
         session.flush()
-        session.execute(_ENTRY, {"tenant_id": tenant, "at": at, "kind": kind, "actor": actor, "body": body, "mac": mac})
+        session.execute(_ENTRY, {**entry, "mac": self.mac(entry)})
 
-    def mac(self, tenant: int, at: datetime, kind: str, actor: str, body: dict[str, Any]) -> bytes:
-        """HMAC-SHA256 over the canonical JSON of an entry."""
-        text = json.dumps([tenant, at.isoformat(), kind, actor, body], sort_keys=True, separators=(",", ":"))
+    def change(
+        self, session: Session, tenant: int, kind: str, actor: str, body: dict[str, Any], *, before: Any, after: Any
+    ) -> None:
+        """As `append`, of what changed something: what it was and what it is; None: it was not, or is not."""
+        self.append(session, tenant, kind, actor, {**body, "before": before, "after": after})
+
+    def mac(self, entry: Mapping[str, Any]) -> bytes:
+        """HMAC-SHA256 over the canonical JSON of what `SEALED` names of an entry."""
+        told = [entry["tenant_id"], entry["at"].isoformat(), *(entry[name] for name in SEALED[2:])]
+        text = json.dumps(told, sort_keys=True, separators=(",", ":"))
         return hmac.new(self._keyring.derive("audit"), text.encode(), hashlib.sha256).digest()
+
+    def link(self, previous: bytes, seq: int, mac: bytes) -> bytes:
+        """The chain's value at an entry: HMAC-SHA256 over the value before, the place and the entry's own MAC."""
+        text = previous + seq.to_bytes(8, "big") + mac
+        return hmac.new(self._keyring.derive("audit-chain"), text, hashlib.sha256).digest()

@@ -28,7 +28,7 @@ class Keeper:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._housekeeping = Housekeeping(pipeline.db)
+        self._housekeeping = Housekeeping(pipeline.db, pipeline.directories.audit)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ambit-keeper", daemon=True)
         self._directories = threading.Thread(target=self._sync, name="ambit-directories", daemon=True)

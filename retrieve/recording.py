@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from core.audit import Audit
+from core.audit import REQUEST, Audit
 from core.db import Database
 from core.errors import AccessUndecidedError
 
@@ -25,6 +25,7 @@ class _Entry:
     tenant: int
     actor: str
     body: Callable[[Session], dict[str, Any]]
+    request: str | None
     written: dict[str, Any] | None = None
     error: Exception | None = None
 
@@ -44,7 +45,7 @@ class QueryLog:
         Raises:
             Exception: whatever kept it from being written; nothing may be shown then.
         """
-        mine = _Entry(tenant, actor, body)
+        mine = _Entry(tenant, actor, body, REQUEST.get())
         with self._adding:
             self._waiting.append(mine)
         with self._writing:
@@ -71,7 +72,7 @@ class QueryLog:
             with self._db.write() as session:
                 for one in batch:
                     bodies.append(one.body(session))
-                    self._audit.append(session, one.tenant, "query", one.actor, bodies[-1])
+                    self._audit.append(session, one.tenant, "query", one.actor, bodies[-1], request=one.request)
             committed = True
         except Exception as failed:  # noqa: BLE001 - told to whoever waits for it
             error = failed

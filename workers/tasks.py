@@ -10,6 +10,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_process_shutdown
 
+from core.audit import Audit
 from core.db import Database
 from core.secrets import Keyring
 from core.settings import Settings
@@ -47,7 +48,7 @@ class Worker:
                 wake = celery_waker(self.app)
                 self._pipeline = Pipeline(self.settings, db, VectorStack(self.settings, db), keyring, wake)
                 self._pipeline.meter.worker = self.app.conf.get("ambit_worker")
-                self._housekeeping = Housekeeping(db)
+                self._housekeeping = Housekeeping(db, Audit(keyring))
                 self._owner = os.getpid()
             return self._pipeline
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, LargeBinary
+from sqlalchemy import Index, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.tables.base import Base, PrimaryKey, TenantId
 
+_UNCHAINED, _CHAINED = text("seq IS NULL"), text("seq IS NOT NULL")
+
 
 class AuditEntry(Base):
-    """One event. `mac` proves the entry; `chain` binds it to the one before, filled in batches."""
+    """One event. `mac` proves the entry; `chain` binds it to the one of the `seq` before, filled in batches."""
 
     __tablename__ = "audit_entry"
-    __table_args__ = (Index(None, "tenant_id", "id"),)
+    __table_args__ = (
+        Index(None, "tenant_id", "id"),
+        Index("ix_audit_entry_waiting", "tenant_id", "id", sqlite_where=_UNCHAINED, postgresql_where=_UNCHAINED),
+        Index("uq_audit_entry_seq", "tenant_id", "seq", unique=True, sqlite_where=_CHAINED, postgresql_where=_CHAINED),
+    )
 
     id: Mapped[PrimaryKey]
     tenant_id: Mapped[TenantId]
@@ -23,5 +29,9 @@ class AuditEntry(Base):
     kind: Mapped[str]
     actor: Mapped[str]
     body: Mapped[dict[str, Any]]
+    request: Mapped[str | None]
+    """Id of the HTTP request that it belongs to, as in `X-Request-Id`."""
     mac: Mapped[bytes] = mapped_column(LargeBinary)
+    seq: Mapped[int | None]
+    """Place in the tenant's chain, from 1; None: not chained yet."""
     chain: Mapped[bytes | None] = mapped_column(LargeBinary)

@@ -252,7 +252,9 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("actor", sa.String(), nullable=False),
         sa.Column("body", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("request", sa.String(), nullable=True),
         sa.Column("mac", sa.LargeBinary(), nullable=False),
+        sa.Column("seq", BIG, nullable=True),
         sa.Column("chain", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_audit_entry_tenant_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entry")),
@@ -260,6 +262,20 @@ def upgrade() -> None:  # noqa: PLR0915
     )
     with op.batch_alter_table("audit_entry", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_audit_entry_tenant_id_id"), ["tenant_id", "id"], unique=False)
+        batch_op.create_index(
+            "ix_audit_entry_waiting",
+            ["tenant_id", "id"],
+            unique=False,
+            sqlite_where=sa.text("seq IS NULL"),
+            postgresql_where=sa.text("seq IS NULL"),
+        )
+        batch_op.create_index(
+            "uq_audit_entry_seq",
+            ["tenant_id", "seq"],
+            unique=True,
+            sqlite_where=sa.text("seq IS NOT NULL"),
+            postgresql_where=sa.text("seq IS NOT NULL"),
+        )
 
     op.create_table(
         "break_glass",
@@ -1021,6 +1037,12 @@ def downgrade() -> None:  # noqa: PLR0915
 
     op.drop_table("break_glass")
     with op.batch_alter_table("audit_entry", schema=None) as batch_op:
+        batch_op.drop_index(
+            "uq_audit_entry_seq", sqlite_where=sa.text("seq IS NOT NULL"), postgresql_where=sa.text("seq IS NOT NULL")
+        )
+        batch_op.drop_index(
+            "ix_audit_entry_waiting", sqlite_where=sa.text("seq IS NULL"), postgresql_where=sa.text("seq IS NULL")
+        )
         batch_op.drop_index(batch_op.f("ix_audit_entry_tenant_id_id"))
 
     op.drop_table("audit_entry")

@@ -23,6 +23,7 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "access.act_as user:*": ("POST", "/v1/access/who-can-read", {"document": "doc_none"}),
     "app.read app:chat": ("GET", "/v1/apps/chat", None),
     "app.write app:chat": ("PUT", "/v1/apps/chat", {}),
+    "audit.read audit:*": ("GET", "/v1/audit", None),
     "classification.read classification:*": ("GET", "/v1/classifications", None),
     "classification.write classification:*": ("PUT", "/v1/classifications", {"order": ["internal", "secret"]}),
     "document.read source:notes": ("GET", "/v1/documents?source=notes", None),

@@ -92,6 +92,7 @@ GOOD: dict[str, Any] = {
     "GET /v1/access/entries": None,
     "PUT /v1/access/entries": {"place": "spare:", "entries": [{"principal": "user:eve"}]},
     "POST /v1/access/entries/{entry}/waive": None,
+    "GET /v1/audit": None,
     "GET /v1/catalog": None,
     "GET /v1/catalog/documents": None,
     "GET /healthz": None,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, generate_latest
 from sqlalchemy import select, update
 
+from core.audit import Audit
 from core.clock import db_in
 from core.db import Database
+from core.secrets import Keyring
 from core.tables import IdempotencyKey, StageTime, Tenant, WorkerBeat
 from ingest.housekeeping import EVERY_S, Housekeeping
 from ingest.meter import FLUSH_S, Meter
@@ -22,7 +26,7 @@ def _tenant(db: Database) -> int:
         return tenant.id
 
 
-def test_old_answers_are_forgotten_and_new_ones_kept(db: Database) -> None:
+def test_old_answers_are_forgotten_and_new_ones_kept(db: Database, tmp_path: Path) -> None:
     tenant = _tenant(db)
     with db.write() as session:
         for key in ("old", "new"):
@@ -31,7 +35,7 @@ def test_old_answers_are_forgotten_and_new_ones_kept(db: Database) -> None:
         day_ago = update(IdempotencyKey).where(IdempotencyKey.key == "old").values(created_at=db_in(-86_401))
         session.execute(day_ago)
     at = [0.0]
-    keeping = Housekeeping(db, clock=lambda: at[0])
+    keeping = Housekeeping(db, Audit(Keyring(tmp_path / "keys")), clock=lambda: at[0])
     assert (keeping.tend(), keeping.tend()) == (1, 0)
     with db.write() as session:
         assert session.scalars(select(IdempotencyKey.key)).all() == ["new"]
