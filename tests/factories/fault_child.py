@@ -1,12 +1,8 @@
-"""An installation in a process of its own, to be killed: it serves HTTP and syncs its folder over and over.
-
-Processes come from a server that has everything imported, so that hundreds can be started.
-"""
+"""An installation in a process of its own, to be killed: it serves HTTP and syncs its folder over and over."""
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import socket
@@ -15,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
-from typing import Any, Self
+from typing import Any
 
 import uvicorn
 from sqlalchemy import event, select
@@ -27,11 +23,10 @@ from core.tables import Source
 from ingest.runner import Runner
 from ingest.runs import start_run
 from policies import directory
+from tests.factories import children
 from tests.factories.encoders import WordEncoder
 from tests.factories.installation import ENDED, Installation
 
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["tests.factories.fault_child"])
 SETTINGS: dict[str, Any] = {"chunk_tokens": 32, "worker_threads": 1, "poll_s": 0.02, "max_claims": 500}
 
 
@@ -55,28 +50,11 @@ class Orders:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-class Child:
+class Child(children.Child):
     """One process that follows its orders."""
 
     def __init__(self, orders: Orders) -> None:
-        self.process = _PROCESSES.Process(target=obey, args=(orders,), daemon=True)
-        self.process.start()
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.join(30)
-
-    def await_end(self, limit_s: float) -> int | None:
-        """Its exit status; None where it goes on."""
-        self.process.join(limit_s)
-        return self.process.exitcode
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-        self.process.close()
+        super().__init__(obey, orders)
 
 
 def free_port() -> int:

@@ -32,6 +32,7 @@ class Private:
     """One server with a folder and a port of its own."""
 
     scheme = ""
+    binary: Path | None = None
 
     def __init__(self) -> None:
         self.port = free_port()

@@ -5,8 +5,7 @@ sync ends with exactly what the source holds, and no answer was a mixture or a g
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from embed.index.base import Hit
 from ingest.dispatch import claim_items
 from ingest.runner import Runner
 from ingest.stages import STAGES
+from tests.factories.children import wait_for
 from tests.factories.fault_child import SETTINGS, free_port, new_key, served
 from tests.factories.faults import Clock, FlakyIndex, Liar
 from tests.factories.installation import ENDED, Installation
@@ -62,13 +62,6 @@ def working(place: Installation) -> Iterator[None]:
 
 def ended(place: Installation, run: int) -> bool:
     return place.run(run).state in ENDED
-
-
-def wait_for(done: Callable[[], bool], *, limit_s: float = 60.0) -> None:
-    ends = time.monotonic() + limit_s
-    while not done():
-        assert time.monotonic() < ends, "it did not come to pass"
-        time.sleep(0.02)
 
 
 def check_whole(place: Installation, notes: Notes) -> None:
