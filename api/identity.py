@@ -21,6 +21,7 @@ from core.db import now
 from core.errors import AccessUndecidedError, ForbiddenError, InvalidError, UnauthenticatedError
 from core.prepared import Prepared
 from core.secrets import Keyring, key_digest, prefix_of
+from core.snapshot import Snapshot
 from core.tables import ApiKey, App
 from policies.claims import Claims
 from policies.subject import Caller, Subject, may_act_for, resolve_subject
@@ -74,7 +75,7 @@ def credential(request: Request, ctx: Ctx) -> Credential:
 
 
 @contextmanager
-def _checked(request: Request, ctx: Context) -> Iterator[tuple[Session, Credential]]:
+def _checked(request: Request, ctx: Context) -> Iterator[tuple[Snapshot, Credential]]:
     """As `credential`, with the snapshot in which it was checked."""
     key = _presented(request)
     token = ctx.runtime.tokens.check(key) if _is_token(ctx.runtime, key) else None
@@ -281,7 +282,7 @@ def asker(request: Request, ctx: Ctx) -> Caller:
     with _checked(request, ctx) as (session, cred):
         name = named_for(request, cred)
         _need_name(cred, name)
-        ctx.runtime.db.narrow(session, cred.tenant)
+        session.narrow(cred.tenant)
         return _from_here(request, person_in(session, cred, name or ""))
 
 

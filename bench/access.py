@@ -137,7 +137,9 @@ def _noted(db: Database, work: Callable[[], object]) -> list[Statement]:
 
 
 def _replayed(db: Database, statements: list[Statement], *, write: bool = False) -> None:
-    """The statements in one transaction of a pooled connection, every row fetched; committed if they `write`."""
+    """The statements in one transaction of a pooled connection, every row fetched; committed if they `write`, and on a
+    server if they do not, as `core.snapshot` ends a snapshot.
+    """
     pooled = db.engine.raw_connection()
     try:
         driver: Any = pooled.driver_connection
@@ -148,7 +150,7 @@ def _replayed(db: Database, statements: list[Statement], *, write: bool = False)
             cursor.execute(text, parameters)
             if cursor.description is not None:
                 cursor.fetchall()
-        driver.commit() if write else driver.rollback()
+        driver.rollback() if db.is_sqlite and not write else driver.commit()
     finally:
         pooled.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,7 @@ def _scope(readable: Iterable[int], band: float) -> ReadScope:
     """As `policies.scope.readable` would send it: the complement where that is shorter."""
     nodes = set(readable)
     complement = band > 50
-    sent: Sequence[int] = sorted(set(range(1, NODES + 1)) - nodes if complement else nodes)
+    sent = tuple(sorted(set(range(1, NODES + 1)) - nodes if complement else nodes))
     return ReadScope(_MAKER, tenant=1, nodes=sent, complement=complement, sources=[1], epoch=1)
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from core.clock import db_now
 from core.prepared import Prepared
 from core.row_security import begin
+from core.snapshot import BEGUN, Snapshot
 from core.tenancy import TENANT, guard
 
 _TRUSTED_S = 0.5
@@ -39,17 +40,18 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite_engine(url) if self.is_sqlite else _server_engine(url)
         guard(self.engine)
-        self._reader, self._writer = _reader_and_writer(self.engine, self.is_sqlite)
+        self._writer = self.engine.execution_options(
+            **({"ambit_write": True} if self.is_sqlite else {"isolation_level": "READ COMMITTED"})
+        )
 
     @contextmanager
-    def read(self, tenant: int | None = None) -> Iterator[Session]:
+    def read(self, tenant: int | None = None) -> Iterator[Snapshot]:
         """One read-only snapshot; nothing that is changed in it is kept."""
-        with Session(self._reader, autoflush=False) as session:
-            self._enter(session, tenant)
-            try:
-                yield session
-            finally:
-                session.rollback()
+        session = Snapshot(self.engine, tenant)
+        try:
+            yield session
+        finally:
+            session.end()
 
     @contextmanager
     def write(self, tenant: int | None = None) -> Iterator[Session]:
@@ -57,12 +59,6 @@ class Database:
         with Session(self._writer, expire_on_commit=False) as session, session.begin():
             self._enter(session, tenant)
             yield session
-
-    def narrow(self, session: Session, tenant: int) -> None:
-        """From here on a session over all tenants reaches one's rows alone, in the same transaction and snapshot."""
-        connection = session.connection().execution_options(**{TENANT: tenant})
-        if not self.is_sqlite:
-            begin(connection, tenant)
 
     def _enter(self, session: Session, tenant: int | None) -> None:
         """Says whom the transaction is for. Over all tenants on SQLite there is nothing to say."""
@@ -145,13 +141,6 @@ def _awake(engine: Engine, connection: Any, entry: ConnectionPoolEntry, _: Any) 
         raise DisconnectionError from error
 
 
-def _reader_and_writer(engine: Engine, sqlite: bool) -> tuple[Engine, Engine]:
-    if sqlite:
-        return engine, engine.execution_options(ambit_write=True)
-    snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return snapshot, engine.execution_options(isolation_level="READ COMMITTED")
-
-
 def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
     """The driver's own transaction control is switched off: it begins too late to guard a read-then-write."""
     connection.isolation_level = None
@@ -166,5 +155,6 @@ def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    write = connection.get_execution_options().get("ambit_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    options = connection.get_execution_options()
+    if BEGUN not in options:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("ambit_write", False) else "BEGIN")

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections import namedtuple
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement, Dialect, Select, String, bindparam
+from sqlalchemy import BigInteger, Boolean, ColumnElement, Dialect, Select, String, TextualSelect, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
@@ -21,6 +22,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 from core import tenancy
+from core.snapshot import Snapshot
 
 
 class IdList(TypeDecorator[Sequence[int]]):
@@ -81,10 +83,18 @@ def of_tenant(column: Any) -> ColumnElement[bool]:
     return checked
 
 
-class Prepared:
-    """A `select` without literals that change: every value is a `bindparam`, every list of ids an `among`."""
+def dialect_of(session: Session) -> str:
+    """Name of the database's dialect: `sqlite` or `postgresql`."""
+    engine = session.engine if isinstance(session, Snapshot) else session.get_bind()
+    return engine.dialect.name
 
-    def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
+
+class Prepared:
+    """A `select`, or a text with its columns, without literals that change: every value is a `bindparam`, every list of
+    ids an `among`.
+    """
+
+    def __init__(self, statement: Select[*tuple[Any, ...]] | TextualSelect) -> None:
         self.statement = statement
         names = [str(column.key) for column in statement.selected_columns]
         row: Any = namedtuple("Row", names)  # type: ignore[misc]  # noqa: PYI024 - the names are data
@@ -101,27 +111,30 @@ class Prepared:
 
     def plain(self, session: Session, **values: Any) -> Sequence[Sequence[Any]]:
         """As `all`, without names: for rows by the thousand."""
-        if session.autoflush:
-            session.flush()  # what runs past SQLAlchemy's session does not do that by itself
-        connection = session.connection()
-        dialect = connection.dialect
+        if isinstance(session, Snapshot):
+            link, dialect, dispatch = session.link, session.engine.dialect, session.engine.dispatch
+            walled = session.tenant is not None
+        else:
+            if session.autoflush:
+                session.flush()  # what runs past SQLAlchemy's session does not do that by itself
+            connection = session.connection()
+            link, dialect, dispatch = connection.connection, connection.dialect, connection.dispatch
+            walled = tenancy.TENANT in connection.get_execution_options()
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
             compiled = self._compiled[dialect.name] = _Compiled(self.statement, dialect)
-        if not compiled.checked and tenancy.TENANT in connection.get_execution_options():
+        if walled and not compiled.checked:
             tenancy.check(self.statement)
             compiled.checked = True
-        cursor = connection.connection.cursor()
         bound = compiled.bound(values)
-        for told in connection.dispatch.before_cursor_execute:
-            told(connection, cursor, compiled.text, bound, None, False)  # whoever counts statements counts this one
         try:
-            cursor.execute(compiled.text, bound)
-            found: Sequence[Sequence[Any]] = cursor.fetchall()
+            with closing(link.cursor()) as cursor:
+                for told in dispatch.before_cursor_execute:  # whoever counts statements counts this one
+                    told(session, cursor, compiled.text, bound, None, False)
+                cursor.execute(compiled.text, bound)
+                found: Sequence[Sequence[Any]] = cursor.fetchall()
         except dialect.loaded_dbapi.Error as error:
             raise DBAPIError(compiled.text, None, error) from error
-        finally:
-            cursor.close()
         return [compiled.converted(row) for row in found] if compiled.converts else found
 
     def first(self, session: Session, **values: Any) -> Any:
@@ -133,7 +146,7 @@ class Prepared:
 class _Compiled:
     """A statement's text in one dialect, with what turns values into the driver's and back."""
 
-    def __init__(self, statement: Select[*tuple[Any, ...]], dialect: Dialect) -> None:
+    def __init__(self, statement: Select[*tuple[Any, ...]] | TextualSelect, dialect: Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect)
         self.text: str = str(compiled)
         self.checked = False

@@ -8,6 +8,8 @@ so the server is to run as neither.
 
 from __future__ import annotations
 
+from typing import Any
+
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, MetaData, Table, text
 from sqlalchemy.exc import OperationalError
@@ -56,9 +58,8 @@ def begin(connection: Connection, tenant: int | None) -> None:
     """
     driver = connection.connection.driver_connection
     assert driver is not None
-    said = f"SET LOCAL {SETTING} = '{EVERY_TENANT if tenant is None else int(tenant)}'"
     if driver.pgconn.transaction_status != TransactionStatus.IDLE:
-        connection.exec_driver_sql(said)
+        connection.exec_driver_sql(_said(tenant))
         return
     level = driver.isolation_level
     words = [
@@ -66,9 +67,35 @@ def begin(connection: Connection, tenant: int | None) -> None:
         f"ISOLATION LEVEL {level.name.replace('_', ' ')}" if level else "",
         "READ ONLY" if driver.read_only else "",
     ]
-    result = driver.pgconn.exec_(f"{' '.join(word for word in words if word)}; {said}".encode())
-    if driver.pgconn.transaction_status != TransactionStatus.INTRANS:
+    try:
+        _begun(driver, " ".join(word for word in words if word), tenant)
+    except OperationalError:
         connection.invalidate()
+        raise
+
+
+def begin_snapshot(driver: Any, tenant: int | None) -> None:
+    """As `begin`, for a read-only snapshot on the driver's own connection.
+
+    Raises:
+        OperationalError: the server is not there any more.
+    """
+    _begun(driver, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", tenant)
+
+
+def narrow(driver: Any, tenant: int) -> None:
+    """Says in a transaction that has begun that it is for one tenant from here on."""
+    driver.execute(_said(tenant))
+
+
+def _said(tenant: int | None) -> str:
+    return f"SET LOCAL {SETTING} = '{EVERY_TENANT if tenant is None else int(tenant)}'"
+
+
+def _begun(driver: Any, words: str, tenant: int | None) -> None:
+    said = _said(tenant)
+    result = driver.pgconn.exec_(f"{words}; {said}".encode())
+    if driver.pgconn.transaction_status != TransactionStatus.INTRANS:
         lost = ConnectionError(f"the transaction could not begin: {result.status}")
         raise OperationalError(said, None, lost, connection_invalidated=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -20,9 +20,9 @@ statement of that name is nearer than the source's, else 0. No more of how far a
 Labels = tuple[tuple[str, str], ...]
 
 _STATED = Prepared(
-    select(Label.node_id, Label.name, Label.value, Label.origin)
+    select(Label.node_id, AclNode.parent_id, AclNode.source_id, Label.name, Label.value, Label.origin)
+    .join(AclNode, (AclNode.id == Label.node_id) & (AclNode.tenant_id == Label.tenant_id))
     .where(Label.tenant_id == bindparam("tenant"), Label.epoch_to.is_(None))
-    .order_by(Label.node_id)
 )
 _PLACE = (AclNode.id, AclNode.parent_id, AclNode.source_id)
 _ROOTS = Prepared(select(*_PLACE).where(AclNode.tenant_id == bindparam("tenant"), AclNode.parent_id.is_(None)))
@@ -32,21 +32,35 @@ _SOME = Prepared(select(*_PLACE).where(of_tenant(AclNode.tenant_id), among(AclNo
 class Anchors:
     """All places of a tenant that state labels, all roots, and what holds at each.
 
-    There may be thousands, so that what is alike in two of them is worked out once.
+    There may be thousands, so that what is alike in two of them is worked out once: states and statements have numbers,
+    and what a number of the one makes of a number of the other is kept.
     """
 
     def __init__(self, session: Session, tenant: int, order: Sequence[str]) -> None:
         self._order = order
-        self._stated: dict[int, Own] = {}
-        for node, *label in _STATED.plain(session, tenant=tenant):
-            self._stated[node] = (*self._stated.get(node, ()), (label[0], label[1], label[2]))
         self._parent: dict[int, int | None] = {}
         self._source: dict[int, int] = {}
+        self._stated = self._statements(session, tenant)
+        stating = list(self._parent)
         roots = self._take(_ROOTS.plain(session, tenant=tenant))
         self._load(session, tenant)
-        self._ids = sorted({*roots, *(self._stated.keys() & self._parent.keys())})
-        self._held: dict[int, State] = {}
-        self._made: dict[tuple[State, Own], State] = {}
+        self._ids = sorted({*roots, *stating})
+        self._states: list[State] = [()]
+        self._numbers: dict[State, int] = {(): 0}
+        self._held: dict[int, int] = {}
+        self._made: dict[tuple[int, int], int] = {}
+
+    def _statements(self, session: Session, tenant: int) -> dict[int, int]:
+        """The number of what each place states; `_owns` has what the numbers mean."""
+        stated: dict[int, Own] = {}
+        for node, parent, source, *label in _STATED.plain(session, tenant=tenant):
+            self._parent[node], self._source[node] = parent, source
+            own = (tuple(label),)
+            stated[node] = own if node not in stated else stated[node] + own
+        numbers: dict[Own, int] = {}
+        found = {node: numbers.setdefault(own, len(numbers)) for node, own in stated.items()}
+        self._owns = list(numbers)
+        return found
 
     @property
     def sources(self) -> set[int]:
@@ -55,53 +69,63 @@ class Anchors:
 
     def alike(self) -> dict[tuple[Labels, int], list[int]]:
         """The anchors by the labels that hold there, in order, and by their source."""
-        held: dict[tuple[State, int], list[int]] = {}
+        held: dict[tuple[int, int], list[int]] = {}
         for one in self._ids:
             held.setdefault((self._state(one), self._source[one]), []).append(one)
         found: dict[tuple[Labels, int], list[int]] = {}
         for (state, source), ids in held.items():
-            found.setdefault((self._labels(state), source), []).extend(ids)
+            found.setdefault((self._labels(self._states[state]), source), []).extend(ids)
         return found
 
     def _load(self, session: Session, tenant: int) -> None:
-        """The places that state labels and everything above them, a level at a time."""
-        wanted = sorted(self._stated.keys() - self._parent.keys())
+        """Everything above the places that are known, a level at a time."""
+        wanted = self._unknown(self._parent.values())
         while wanted:
             taken = self._take(_SOME.plain(session, tenant=tenant, ids=wanted))
-            above = {self._parent[one] for one in taken}
-            wanted = sorted(one for one in above if one is not None and one not in self._parent)
+            wanted = self._unknown(self._parent[one] for one in taken)
+
+    def _unknown(self, above: Iterable[int | None]) -> list[int]:
+        return sorted(one for one in set(above) if one is not None and one not in self._parent)
 
     def _take(self, rows: Sequence[Sequence[Any]]) -> list[int]:
-        self._parent |= {row[0]: row[1] for row in rows}
-        self._source |= {row[0]: row[2] for row in rows}
+        for node, parent, source in rows:
+            self._parent[node], self._source[node] = parent, source
         return [row[0] for row in rows]
 
     def _labels(self, state: State) -> Labels:
         nearest = {key: (distance, LabelView(key[0], value, key[1])) for key, (distance, value) in state}
         return tuple(sorted((name, one.value) for name, one in settle(nearest, self._order).items()))
 
-    def _state(self, start: int) -> State:
-        """The nearest statements at a place: those at its parent, but for what it states itself."""
+    def _state(self, start: int) -> int:
+        """The number of the nearest statements at a place: those at its parent, but for what it states itself."""
         way: list[int] = []
         at: int | None = start
         while at is not None and at in self._parent and at not in self._held and len(way) <= len(self._parent):
             way.append(at)
             at = self._parent[at]
-        state = () if at is None else self._held.get(at, ())
+        state = 0 if at is None else self._held.get(at, 0)
         for one in reversed(way):
             own = self._stated.get(one)
             state = self._held[one] = state if own is None else self._below(state, own)
         return state
 
-    def _below(self, above: State, own: Own) -> State:
-        """The nearest statements at a place that states `own`, where `above` are those at its parent."""
-        if (above, own) not in self._made:
-            nearest = dict(above)
-            for name, value, origin in reversed(own):
-                nearest[name, origin] = (0, value)
-            for name in {name for name, _, origin in own if origin == "admin"}:
-                farther = nearest.get((name, "source"))
-                if farther is not None and all(one[::2] != (name, "source") for one in own):
-                    nearest[name, "source"] = (1, farther[1])
-            self._made[above, own] = tuple(sorted(nearest.items()))
-        return self._made[above, own]
+    def _below(self, above: int, own: int) -> int:
+        """The nearest statements at a place that states `own`, where `above` are those at its parent; by number."""
+        made = self._made.get((above, own))
+        if made is None:
+            state = _nearest(self._states[above], self._owns[own])
+            made = self._made[above, own] = self._numbers.setdefault(state, len(self._states))
+            if made == len(self._states):
+                self._states.append(state)
+        return made
+
+
+def _nearest(above: State, own: Own) -> State:
+    nearest = dict(above)
+    for name, value, origin in reversed(own):
+        nearest[name, origin] = (0, value)
+    for name in {name for name, _, origin in own if origin == "admin"}:
+        farther = nearest.get((name, "source"))
+        if farther is not None and all(one[::2] != (name, "source") for one in own):
+            nearest[name, "source"] = (1, farther[1])
+    return tuple(sorted(nearest.items()))

@@ -51,8 +51,10 @@ def bumped(session: Session, tenant: int) -> bool:
     A raise within a savepoint counts there alone: it is gone when the savepoint is rolled back.
     """
     held = session.info.get(("ambit_epoch", tenant))
+    if held is None:
+        return False
     at = session.get_nested_transaction() or session.get_transaction()
-    while held is not None and at is not None:
+    while at is not None:
         if held[0] is at:
             return True
         at = at.parent

@@ -9,6 +9,7 @@ from sqlalchemy import String, bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
 from core.db import insert_new
+from core.prepared import Prepared
 from core.tables import App, Group, Membership, Principal, User
 from policies.model import EVERYONE, check_principal
 
@@ -85,20 +86,22 @@ def _by_email(session: Session, tenant: int, email: str) -> int | None:
     return found[0] if len(found) == 1 else None
 
 
-_EVERYTHING = text(
-    """
-    WITH RECURSIVE mine(id) AS (
-        SELECT id FROM principal WHERE tenant_id = :tenant AND kind = 'user' AND subject_id = :user
-        UNION
-        SELECT id FROM principal WHERE tenant_id = :tenant AND kind = 'everyone'
-        UNION
-        SELECT m.container_id
-        FROM mine CROSS JOIN membership AS m CROSS JOIN principal AS p
-        WHERE m.tenant_id = :tenant AND m.member_id = mine.id AND m.epoch_to IS NULL
-            AND p.id = m.container_id AND p.subject_id IS NOT NULL
-    )
-    SELECT id FROM mine
-    """
+_EVERYTHING = Prepared(
+    text(
+        """
+        WITH RECURSIVE mine(id) AS (
+            SELECT id FROM principal WHERE tenant_id = :tenant AND kind = 'user' AND subject_id = :user
+            UNION
+            SELECT id FROM principal WHERE tenant_id = :tenant AND kind = 'everyone'
+            UNION
+            SELECT m.container_id
+            FROM mine CROSS JOIN membership AS m CROSS JOIN principal AS p
+            WHERE m.tenant_id = :tenant AND m.member_id = mine.id AND m.epoch_to IS NULL
+                AND p.id = m.container_id AND p.subject_id IS NOT NULL
+        )
+        SELECT id FROM mine
+        """
+    ).columns(Principal.id)
 )
 """A person's own names, then upwards through groups that exist. `CROSS JOIN` keeps SQLite from turning the join round
 and reading every membership of the tenant for each group."""
@@ -134,12 +137,11 @@ def of_user(
         claimed: keys of groups that a token puts the user into.
         stale: origins whose memberships do not count.
     """
+    if not claimed and not stale:
+        return frozenset(row[0] for row in _EVERYTHING.plain(session, tenant=tenant, user=user_id))
     if session.autoflush:
         session.flush()  # a statement in text does not do that by itself
-    asked: dict[str, Any] = {"tenant": tenant, "user": user_id}
-    if not claimed and not stale:
-        return frozenset(session.connection().execute(_EVERYTHING, asked).scalars())
-    asked |= {"claimed": list(claimed), "stale": sorted(stale)}
+    asked: dict[str, Any] = {"tenant": tenant, "user": user_id, "claimed": list(claimed), "stale": sorted(stale)}
     return frozenset(session.connection().execute(_WITHOUT, asked).scalars())
 
 

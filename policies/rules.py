@@ -129,6 +129,11 @@ class _Compiled:
     reads_request: bool
     reads_of_principal: frozenset[str] = frozenset()
 
+    @property
+    def reads_groups(self) -> bool:
+        """Whether it may ask for the person's groups."""
+        return "groups" in self.reads_of_principal or "" in self.reads_of_principal
+
 
 @lru_cache(maxsize=4096)
 def _compiled(condition: str) -> _Compiled:
@@ -177,25 +182,49 @@ class Asking:
         """What some rules say of a place."""
         return Ruling(tuple(Judged(rule, self.outcome(rule, place)) for rule in rules))
 
-    def counts(self, rules: Iterable[Rule], place: Signature) -> bool:
-        """Whether one of some rules permits or forbids at a place."""
-        return any(Judged(rule, self.outcome(rule, place)).counts for rule in rules)
+    def counting(self, rules: Sequence[Rule]) -> Callable[[Signature], bool]:
+        """Whether one of some rules permits or forbids at a place, for many places: what is so wherever is found out
+        once.
+        """
+        erring = [rule for rule in rules if self._errs_anywhere(rule)]
+        if any(rule.effect == "forbid" for rule in erring):
+            return lambda _: True
+        self.read_groups(rules)
+        asked = [(_compiled(rule.condition), rule.effect == "forbid") for rule in rules if rule not in erring]
+
+        def counts(place: Signature) -> bool:
+            for compiled, forbids in asked:
+                told = self._told(compiled, place)
+                if told == "holds" or (forbids and told == "errs"):
+                    return True
+            return False
+
+        return counts
 
     def outcome(self, rule: Rule, place: Signature) -> Outcome:
         """What the rule says of a place."""
-        compiled = _compiled(rule.condition)
-        program = compiled.program
-        if program is None or self._in_doubt(compiled.reads_of_principal):
+        if self._errs_anywhere(rule):
             return "errs"
-        if not compiled.reads_of_principal.isdisjoint({"groups", ""}):
+        compiled = _compiled(rule.condition)
+        if compiled.reads_groups:
             self._with_groups()
+        return self._told(compiled, place)
+
+    def _told(self, compiled: _Compiled, place: Signature) -> Outcome:
+        if compiled.program is None:
+            return "errs"
         try:
-            value = program.execute(self._at(place))
+            value = compiled.program.execute(self._at(place))
         except Exception:  # noqa: BLE001 - whatever the engine raises is the rule's error
             return "errs"
         if value is True:
             return "holds"
         return "not" if value is False else "errs"
+
+    def _errs_anywhere(self, rule: Rule) -> bool:
+        """Whether a rule cannot be evaluated for this person, wherever."""
+        compiled = _compiled(rule.condition)
+        return compiled.program is None or self._in_doubt(compiled.reads_of_principal)
 
     def _in_doubt(self, reads: frozenset[str]) -> bool:
         """Whether a condition reads what nobody knows of the person."""
@@ -205,7 +234,7 @@ class Asking:
         """Reads the person's groups now if any of the rules may ask for them, so that no place tells by a statement
         of its own which rules were asked about it.
         """
-        if any(not _compiled(rule.condition).reads_of_principal.isdisjoint({"groups", ""}) for rule in rules):
+        if any(_compiled(rule.condition).reads_groups for rule in rules):
             self._with_groups()
 
     def _with_groups(self) -> None:
@@ -223,9 +252,10 @@ class Asking:
             self._context = cel.Context(self._variables)
             self._place = None
         if self._place is not place:
-            self._place = None
+            before, self._place = self._place, None
             self._context.add_variable("document", dict(place.labels))
-            self._context.add_variable("source", {"id": place.source, "connector": place.connector})
+            if before is None or (before.source, before.connector) != (place.source, place.connector):
+                self._context.add_variable("source", {"id": place.source, "connector": place.connector})
             self._place = place
         return self._context
 

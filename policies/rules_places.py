@@ -73,13 +73,15 @@ def ruled(session: Session, subject: Subject, at: datetime, places: Places | Non
     if subject.nobody or not rules or not held.anchors:
         return NOT_RULED
     asking = Asking(session, subject, at, held.order)
-    forbids, permits = ([rule for rule in rules if rule.effect == effect] for effect in ("forbid", "permit"))
+    forbids, permits = (
+        asking.counting([rule for rule in rules if rule.effect == effect]) for effect in ("forbid", "permit")
+    )
     permitted: list[int] = []
     forbidden: list[int] = []
     for place, anchors in held.anchors.items():
-        if asking.counts(forbids, place):
+        if forbids(place):
             forbidden.extend(anchors)
-        elif asking.counts(permits, place):
+        elif permits(place):
             permitted.extend(anchors)
     return Ruled(tuple(permitted), tuple(forbidden))
 

@@ -31,7 +31,7 @@ class ReadScope:
 
     Attributes:
         tenant: id of the tenant; every search is within it.
-        nodes: access nodes, ascending: those readable, or, with `complement`, those not readable.
+        nodes: access nodes, in the order given, which is ascending: those readable, or, with `complement`, those not.
         sources: sources that may be searched at all, ascending; empty: nothing is readable.
         epoch: the policy epoch it was computed at.
         reported: for each report-only permit (by id), how many more places it would open to this caller.
@@ -44,7 +44,7 @@ class ReadScope:
         maker: object,
         *,
         tenant: int,
-        nodes: Iterable[int],
+        nodes: tuple[int, ...],
         complement: bool,
         sources: Iterable[int],
         epoch: int,
@@ -53,7 +53,7 @@ class ReadScope:
         if maker is not _MAKER:
             raise TypeError("a ReadScope is made by policies.scope.readable alone")
         self.tenant: Final = tenant
-        self.nodes: Final = tuple(sorted(nodes))
+        self.nodes: Final = nodes
         self.complement: Final = complement
         self.sources: Final = tuple(sorted(sources))
         self.epoch: Final = epoch
@@ -288,7 +288,9 @@ def readable_nodes(session: Session, subject: Subject, at: datetime, rules: Rule
     `policies.rules_places.ruled` says for the same subject and time.
     """
     prepared, values = _asked(session, subject, at, rules)
-    return prepared.statement.params(values)
+    asked: Any = prepared.statement
+    nodes: Select[int] = asked.params(values)
+    return nodes
 
 
 def _asked(session: Session, subject: Subject, at: datetime, rules: Ruled) -> tuple[Prepared, dict[str, Any]]:

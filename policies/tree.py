@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import CTE, BigInteger, ColumnElement, Select, bindparam, except_, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from core.prepared import Prepared, among
+from core.prepared import Prepared, among, dialect_of
 from core.tables import AclNode
 
 TENANT: Any = bindparam("tenant", type_=BigInteger())
@@ -19,7 +19,7 @@ def is_lateral(session: Session) -> bool:
     """Whether the database takes a lateral join, and without one would read all places to find a few, since it cannot
     tell how many a recursive statement meets.
     """
-    return session.get_bind().dialect.name == "postgresql"
+    return dialect_of(session) == "postgresql"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,4 +11,6 @@ def make_scope(
     *nodes: int, tenant: int = 1, complement: bool = False, sources: Iterable[int] = (1,), epoch: int = 1
 ) -> ReadScope:
     """A scope that reads `nodes`, or with `complement` all but `nodes`."""
-    return ReadScope(_MAKER, tenant=tenant, nodes=nodes, complement=complement, sources=sources, epoch=epoch)
+    return ReadScope(
+        _MAKER, tenant=tenant, nodes=tuple(sorted(nodes)), complement=complement, sources=sources, epoch=epoch
+    )

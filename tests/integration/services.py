@@ -97,13 +97,14 @@ def postgres_database(template: str | None = None) -> Iterator[str]:
     """A new database of its own, dropped at the end, as an SQLAlchemy URL; `template` names one to copy.
 
     It is used, and its tables are owned, by a role that row-level security holds for, as an installation's should be.
+    Commits do not wait for the disk: no test stops this server, and what one commits others see all the same.
     """
     url = make_url(need(POSTGRESQL))
     name = f"ambit_test_{uuid4().hex[:12]}"
     _administer(_MAKE_ROLE)
     _administer(f'CREATE DATABASE "{name}" TEMPLATE "{template or "template0"}" OWNER {_ROLE}')
     try:
-        own = url.set(database=name).update_query_dict({"options": f"-c role={_ROLE}"})
+        own = url.set(database=name).update_query_dict({"options": f"-c role={_ROLE} -c synchronous_commit=off"})
         yield own.render_as_string(hide_password=False)
     finally:
         _administer(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

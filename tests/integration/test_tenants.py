@@ -112,7 +112,7 @@ def test_a_session_over_all_tenants_can_be_narrowed_to_one_for_its_rest(
     users = select(func.count()).select_from(Base.metadata.tables["user"])
     with db.read() as session:
         assert session.execute(users).scalar_one() == 2
-        db.narrow(session, two[0])
+        session.narrow(two[0])
         with pytest.raises(tenancy.TenantMissingError):
             session.execute(users)
         if not db.is_sqlite:  # the second wall, which no statement passes

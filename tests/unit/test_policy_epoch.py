@@ -312,4 +312,4 @@ def test_freshness_is_asked_outside_the_cache(sqlite_db: Database, monkeypatch: 
 
 def test_a_scope_is_made_by_nobody_else() -> None:
     with pytest.raises(TypeError):
-        scope.ReadScope(object(), tenant=1, nodes=[1], complement=False, sources=[1], epoch=1)
+        scope.ReadScope(object(), tenant=1, nodes=(1,), complement=False, sources=[1], epoch=1)

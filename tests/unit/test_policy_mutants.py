@@ -180,12 +180,12 @@ def _a_rule_reaches_past_other_labels(patch: pytest.MonkeyPatch) -> None:
 
 
 def _the_sources_label_beats_an_admins_nearer_one_in_the_scope(patch: pytest.MonkeyPatch) -> None:
-    below = anchors.Anchors._below
+    nearest = anchors._nearest
 
-    def mutant(self: anchors.Anchors, above: anchors.State, own: anchors.Own) -> Any:
-        return tuple((key, (0, value)) for key, (_, value) in below(self, above, own))
+    def mutant(above: anchors.State, own: anchors.Own) -> anchors.State:
+        return tuple((key, (0, value)) for key, (_, value) in nearest(above, own))
 
-    patch.setattr(anchors.Anchors, "_below", mutant)
+    patch.setattr(anchors, "_nearest", mutant)
 
 
 def _report_only_rules_enforced(patch: pytest.MonkeyPatch) -> None:

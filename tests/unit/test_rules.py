@@ -168,15 +168,15 @@ def test_a_rule_about_the_time_reads_the_clock_of_the_database(sqlite_db: Databa
     assert _may(sqlite_db, built) == set()
 
 
-def _count_evaluations(patch: pytest.MonkeyPatch) -> Counter[tuple[str, Signature]]:
-    seen: Counter[tuple[str, Signature]] = Counter()
-    evaluate = Asking.outcome
+def _count_evaluations(patch: pytest.MonkeyPatch) -> Counter[tuple[int, Signature]]:
+    seen: Counter[tuple[int, Signature]] = Counter()
+    evaluate = Asking._told
 
-    def counted(asking: Asking, rule: Rule, place: Signature) -> Outcome:
-        seen[rule.condition, place] += 1
-        return evaluate(asking, rule, place)
+    def counted(asking: Asking, compiled: Any, place: Signature) -> Outcome:
+        seen[id(compiled), place] += 1
+        return evaluate(asking, compiled, place)
 
-    patch.setattr(Asking, "outcome", counted)
+    patch.setattr(Asking, "_told", counted)
     return seen
 
 
