@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from core.tables import Chunk, Document, Item, Run, Source
 from embed.stack import VectorStack
 from evaluation.corpus import DatasetConnector, OneConnector
 from evaluation.datasets import Dataset
+from ingest.model import Connector
 from ingest.pipeline import Pipeline
 from ingest.runner import Runner
 from ingest.runs import start_run
@@ -51,7 +52,7 @@ class Evaluated:
     """An installation with a corpus in it.
 
     Attributes:
-        names: the data set's id of each document, by the document's internal and by its public id.
+        names: the source's id of each document, by the document's internal and by its public id.
         chunks: how many the corpus was cut into.
     """
 
@@ -64,15 +65,29 @@ class Evaluated:
     chunks: int
 
 
-@contextmanager
 def installed(
     dataset: Dataset,
     settings: Settings,
     *,
     make_stack: Callable[[Settings, Database], VectorStack] = VectorStack,
     progress: Progress = lambda done, of: None,
+) -> AbstractContextManager[Evaluated]:
+    """A data set's corpus, ingested as `holding` says."""
+    total = len(dataset.corpus)
+    return holding(
+        DatasetConnector(dataset), settings, make_stack=make_stack, progress=lambda done: progress(done, total)
+    )
+
+
+@contextmanager
+def holding(
+    connector: Connector,
+    settings: Settings,
+    *,
+    make_stack: Callable[[Settings, Database], VectorStack] = VectorStack,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Iterator[Evaluated]:
-    """Ingests the corpus under `settings` into a folder that is gone when the block ends.
+    """Ingests what a connector lists under `settings` into a folder that is gone when the block ends.
 
     `settings` decides encoder and retrieval; where data lies is decided here.
 
@@ -85,9 +100,9 @@ def installed(
         stack = make_stack(own, db)
         pipeline = Pipeline(own, db, stack, Keyring(own.data_dir / "keys"))
         try:
-            tenant, run = _registered(db, own, pipeline, DatasetConnector(dataset))
+            tenant, run = _registered(db, own, pipeline, connector)
             stack.warm_up()
-            _work(db, pipeline, run, lambda done: progress(done, len(dataset.corpus)))
+            _work(db, pipeline, run, progress)
             yield _evaluated(own, db, stack, tenant)
         finally:
             pipeline.close()
@@ -102,7 +117,7 @@ def _settings(settings: Settings, folder: Path) -> Settings:
     return Settings(**{**given, **elsewhere, "top_k_max": _TOP_K_MAX})
 
 
-def _registered(db: Database, settings: Settings, pipeline: Pipeline, connector: DatasetConnector) -> tuple[int, int]:
+def _registered(db: Database, settings: Settings, pipeline: Pipeline, connector: Connector) -> tuple[int, int]:
     """Tenant and queued run of an installation with this one source."""
     upgrade(settings.sql_url)
     pipeline.connectors = OneConnector(connector)  # type: ignore[assignment]

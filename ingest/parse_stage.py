@@ -27,7 +27,7 @@ from ingest.refs import load_ref
 from ingest.runs import fail_item, postpone_item
 from ingest.splitting import split
 
-STRUCTURE_VERSION = 2
+STRUCTURE_VERSION = 3
 """Raised when parsing or splitting changes what it makes of the same bytes, so that a sync splits anew."""
 
 
@@ -73,7 +73,8 @@ def _parse(pipeline: Pipeline, held: Claim) -> None:
         return
     parsed = _structure(pipeline, content)
     size = pipeline.settings.chunk_tokens
-    drafts = split(parsed, pipeline.stack.tokenizer, max_tokens=size, previous=before)
+    name = content.name if content.body is not None else ""
+    drafts = split(parsed, pipeline.stack.tokenizer, max_tokens=size, name=name, previous=before)
     if not drafts:
         raise EmptyError(f"{ref.id}: there is no text in it")
     with pipeline.db.write() as session:

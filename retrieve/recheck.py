@@ -142,7 +142,6 @@ def _rows(session: Session, tenant: int, hits: Sequence[Hit]) -> dict[int, Any]:
 def _candidate(hit: Hit, row: Any, classification: str) -> Candidate:
     return Candidate(
         passage=_passage(hit, row, classification),
-        digest=row.hash,
         version=row.version,
         tokens=row.tokens,
         modified=row.modified_at,

@@ -24,13 +24,11 @@ class Candidate:
     """A passage that passed, with what choosing needs and nobody is shown.
 
     Attributes:
-        digest: names the exact text the encoder saw: title, headings and text.
         version: id of the document's current version.
         tokens: length of the text as the encoder counts it.
     """
 
     passage: Passage
-    digest: str
     version: int
     tokens: int
     modified: datetime | None
@@ -80,11 +78,17 @@ def _collapsed(candidates: Sequence[Candidate], shape: Shape) -> list[Candidate]
     """
     if shape.collapse == "off":
         return list(candidates)
-    groups: dict[tuple[str, str], list[Candidate]] = {}
+    groups: dict[tuple[str, ...], list[Candidate]] = {}
     for one in candidates:
-        alike = one.digest if shape.collapse == "copies" else " ".join(one.passage.text.casefold().split())
-        groups.setdefault((alike, one.passage.classification), []).append(one)
+        groups.setdefault((*_words(one.passage, shape), one.passage.classification), []).append(one)
     return [_joined(group) for group in groups.values()]
+
+
+def _words(passage: Passage, shape: Shape) -> tuple[str, ...]:
+    """What copies have in common; the name of the file is no part of it."""
+    if shape.collapse == "copies":
+        return passage.title, passage.heading, passage.text
+    return (" ".join(passage.text.casefold().split()),)
 
 
 def _joined(group: Sequence[Candidate]) -> Candidate:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ingest.parsing.draft import Draft
+from ingest.parsing.layout import Line, fill_pages
 from ingest.parsing.ocr import Reader, pictures
-from ingest.parsing.pdf import Line, fill_pages
 from ingest.parsing.source import Source
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from embed.encoders.base import Tokenizer
 from ingest.model import ChunkDraft, ElementKind, Parsed
+from ingest.splitting.naming import told
 from ingest.splitting.packing import pack, render
 from ingest.splitting.units import Unit, build_units, count, weight_of
 
@@ -18,6 +19,7 @@ def split(
     *,
     max_tokens: int = 200,
     context_tokens: int = 48,
+    name: str = "",
     previous: Collection[str] = (),
 ) -> list[ChunkDraft]:
     """The document's chunks in reading order; nothing is lost and nothing overlaps but repeated table headers.
@@ -26,14 +28,16 @@ def split(
         parsed: the document.
         tokenizer: counts as the encoder does.
         max_tokens: most tokens of a chunk's text.
-        context_tokens: most tokens of a chunk's context, its title and headings.
+        context_tokens: most tokens of a chunk's context, its name, title and headings.
+        name: the file's, which often says what its title does not: whose it is, and of which year.
         previous: texts of the chunks of the version before. Those that still can stand do, so that an edited paragraph
             changes one or two chunks however long the document is.
     """
     units = build_units(parsed, tokenizer, max_tokens)
     runs = [list(units[start:end]) for start, end in pack(units, max_tokens, previous)]
     fitted = _fitted(runs, tokenizer, max_tokens)
-    contexts = _contexts(parsed.title, {path for _, _, path, _ in fitted}, tokenizer, context_tokens)
+    title = told(name, parsed.title)
+    contexts = _contexts(title, {path for _, _, path, _ in fitted}, tokenizer, context_tokens)
     return [
         ChunkDraft(contexts[path], text, tokens, SEPARATOR.join(path), run[0].section.page, _kind(run))
         for run, text, path, tokens in fitted

@@ -18,10 +18,9 @@ def candidate(name: str, score: float = 1.0, *, days: float | None = None, **par
         "chunk": name, "document": document, "title": document, "uri": f"u:{document}", "source": "s", "text": name,
         "heading": "", "page": None, "kind": "text", "position": 0, "score": score, "classification": "internal",
     }  # fmt: skip
-    digest = parts.pop("digest", name)
     passage = Passage(**{**values, **parts})
     modified = None if days is None else NOW - timedelta(days=days)
-    return Candidate(passage, digest=digest, version=1, tokens=10, modified=modified)
+    return Candidate(passage, version=1, tokens=10, modified=modified)
 
 
 def shown(candidates: list[Candidate], shape: Shape = Shape(), top_k: int = 4) -> list[str]:
@@ -55,11 +54,11 @@ def test_a_cap_by_source() -> None:
 
 def test_copies_stand_behind_the_best_of_them() -> None:
     found = [
-        candidate("a/0", digest="same", text="t"),
+        candidate("a/0", title="T", text="t"),
         candidate("b/0"),
-        candidate("c/0", digest="same", text="t", page=3),
-        candidate("c/1", digest="same", text="t", page=4),
-        candidate("a/1", digest="same", text="t"),
+        candidate("c/0", title="T", text="t", page=3),
+        candidate("c/1", title="T", text="t", page=4),
+        candidate("a/1", title="T", text="t"),
     ]
     best, other = (one.passage for one in shape_up(found, Shape(), 4, at=NOW))
     assert [place.chunk for place in best.also] == ["c/0"]
@@ -71,13 +70,20 @@ def test_equal_text_under_another_title_is_a_copy_only_where_asked() -> None:
     found = [candidate("a/0", text="Same  text"), candidate("b/0", text="same text")]
     assert shown(found) == ["a/0", "b/0"]
     assert shown(found, Shape(collapse="text")) == ["a/0"]
-    assert shown([candidate("a/0", digest="x"), candidate("b/0", digest="x")], Shape(collapse="off")) == ["a/0", "b/0"]
+    assert shown(
+        [candidate("a/0", title="T", text="t"), candidate("b/0", title="T", text="t")], Shape(collapse="off")
+    ) == ["a/0", "b/0"]
+
+
+def test_equal_text_under_another_heading_is_no_copy() -> None:
+    found = [candidate("a/0", title="T", text="t", heading="One"), candidate("b/0", title="T", text="t", heading="Two")]
+    assert shown(found) == ["a/0", "b/0"]
 
 
 def test_copies_of_another_classification_stay_apart() -> None:
     found = [
-        candidate("a/0", digest="same", classification="restricted"),
-        candidate("b/0", digest="same", classification="public"),
+        candidate("a/0", title="T", text="t", classification="restricted"),
+        candidate("b/0", title="T", text="t", classification="public"),
     ]
     assert shown(found) == ["a/0", "b/0"]
 
