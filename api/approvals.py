@@ -143,8 +143,10 @@ def _kept(session: Session, runtime: Runtime, actor: Actor, asked: Asked, made: 
     session.flush()
     body: dict[str, Any] = {"approval": row.public_id, "operation": asked.operation, "summary": row.summary}
     body |= {"people": made.widening.people, "documents": made.widening.documents}
-    body |= {"before": made.changed.before, "after": made.changed.after}
-    runtime.audit.append(session, actor.tenant, "approval.propose", actor.name, actor.note(body))
+    before, after = made.changed.before, made.changed.after
+    runtime.audit.change(
+        session, actor.tenant, "approval.propose", actor.name, actor.note(body), before=before, after=after
+    )
     return row
 
 
@@ -209,8 +211,8 @@ def _decide(session: Session, runtime: Runtime, actor: Actor, row: Approval, *, 
     row.state, row.decided_by, row.decided_at, row.note = state, actor.name, now(session), note
     row.request = ""
     body = {"approval": row.public_id, "operation": row.operation, "proposed_by": row.proposer, "hand": row.hand}
-    body |= {"by_hand": actor.hand, "before": PENDING, "after": state}
-    runtime.audit.append(session, actor.tenant, f"approval.{state}", actor.name, actor.note(body))
+    body = actor.note({**body, "by_hand": actor.hand})
+    runtime.audit.change(session, actor.tenant, f"approval.{state}", actor.name, body, before=PENDING, after=state)
     session.flush()
 
 

@@ -98,7 +98,7 @@ def names(value: Any, subject: str, key: str = "") -> bool:
     if not isinstance(value, str):
         return False
     kind, _, id_ = subject.partition(":")
-    if value == subject:
+    if value in (subject, f"{kind.capitalize()}/{id_}"):
         return True
     if key in (kind, f"{kind}s", "id"):
         return value == id_

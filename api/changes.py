@@ -13,7 +13,7 @@ from api import approvals, etags, idempotency
 from api.actors import Actor
 from api.identity import Credential
 from api.making import Asked, Made, make
-from api.operations import Changed
+from api.operation import Changed
 from api.runtime import Runtime
 
 Check = Callable[[Session], None]

@@ -152,6 +152,16 @@ def remove(session: Session, cred: Credential, public: str) -> Document:
     return row
 
 
+def pushed_state(session: Session, cred: Credential, source: str, external_id: str) -> dict[str, str] | None:
+    """How a document stands before it is pushed; None: there is none."""
+    row = session.scalars(
+        select(Document)
+        .join(Source, Source.id == Document.source_id)
+        .where(Document.tenant_id == cred.tenant, Source.key == source, Document.external_id == external_id)
+    ).one_or_none()
+    return None if row is None else {"state": row.state}
+
+
 def source_key(session: Session, row: Document) -> str:
     """Key of the document's source."""
     return session.get_one(Source, row.source_id).key

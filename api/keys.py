@@ -81,6 +81,12 @@ def find(session: Session, tenant: int, prefix: str) -> ApiKey:
     return row
 
 
+def app_of(session: Session, tenant: int, prefix: str) -> str | None:
+    """Key of the app whose key that is; None: there is no such key, or its app is gone."""
+    statement = select(App.key).join(ApiKey, ApiKey.app_id == App.id)
+    return session.scalar(statement.where(ApiKey.tenant_id == tenant, App.tenant_id == tenant, ApiKey.prefix == prefix))
+
+
 def bootstrap(session: Session, runtime: Runtime) -> str | None:
     """At the first start, a key for the app `admin`, returned once; None where the tenant has any key.
 
@@ -93,7 +99,8 @@ def bootstrap(session: Session, runtime: Runtime) -> str | None:
     put_app(session, tenant, ADMIN_APP, acts_for=[])
     grant_everything(session, tenant, ADMIN_APP)
     row, key = create(session, runtime.keyring, tenant, ADMIN_APP, ["admin"])
-    runtime.audit.append(session, tenant, "admin.key.create", "local", {"key": row.prefix, "app": ADMIN_APP})
+    body, after = {"made": row.prefix}, {"app": ADMIN_APP, "rights": row.rights}
+    runtime.audit.change(session, tenant, "admin.key.create", "local", body, before=None, after=after)
     return key
 
 

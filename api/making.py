@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from api.actors import Actor
-from api.operations import OPERATIONS, Args, Changed, Doing
+from api.operation import Args, Changed, Doing
+from api.operations import OPERATIONS
 from api.runtime import Runtime
 from core.settings import Settings
 from policies.grants import administered, refuse_lockout
@@ -63,8 +64,8 @@ def make(session: Session, runtime: Runtime, actor: Actor, asked: Asked) -> Made
     session.flush()
     refuse_lockout(session, actor.tenant, before)
     if done.kind:
-        body = {**done.body, "before": done.before, "after": done.after}
-        runtime.audit.append(session, actor.tenant, done.kind, actor.name, actor.note(body))
+        body = actor.note(done.body)
+        runtime.audit.change(session, actor.tenant, done.kind, actor.name, body, before=done.before, after=done.after)
     widening = Widening()
     if operation.reading:
         with runtime.db.read(actor.tenant) as standing:

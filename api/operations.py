@@ -7,87 +7,24 @@ asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy.orm import Session
-
-from api import declare, directory, places, sources
-from api.actors import Actor
+from api import directory, places, sources
 from api.declare import differences
 from api.declare.rules import policy_body
-from api.runtime import Runtime
+from api.needs import app_of, group_of, needs_app, needs_grant, needs_group, needs_user, over, user_of
+from api.operation import Args, Changed, Doing, Need, Operation
+from api.operations_config import CONFIG
+from api.operations_work import WORK
 from api.schemas.access import AdminAccessBody
 from api.schemas.directory import AppBody, GroupBody, UserBody
 from api.schemas.sources import SourceAdminView, SourceBody, SourceChange
-from core.errors import ForbiddenError, InvalidError, NotFoundError
-from core.tables import App, Group, User
+from core.errors import InvalidError, NotFoundError
+from core.tables import Group
 from policies import break_glass, entries, grants, labels, nodes, rules_store
 from policies import directory as people
 from policies.model import check_principal
-from policies.rights import may_give, who
-
-Args = dict[str, Any]
-Need = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Doing:
-    """A transaction in which somebody changes something."""
-
-    session: Session
-    runtime: Runtime
-    actor: Actor
-
-    @property
-    def tenant(self) -> int:
-        """Whose tenant it is."""
-        return self.actor.tenant
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """What was changed.
-
-    Attributes:
-        kind: of the audit entry; empty where nothing changed, which leaves none.
-        body: names what was changed.
-        before, after: what it was and is, without secrets; None: it was not, or is not.
-        told: what the caller is told.
-    """
-
-    kind: str
-    body: dict[str, Any]
-    before: Any = None
-    after: Any = None
-    told: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One kind of change."""
-
-    do: Callable[[Doing, Args], Changed]
-    needs: Callable[[Doing, Args], Iterable[Need]] = field(default=lambda doing, args: ())
-    reading: bool = True
-    """Whether it may change who reads what."""
-
-
-def _user(doing: Doing, key: str) -> Any:
-    row = directory.find(doing.session, User, doing.tenant, key)
-    return directory.user_view(doing.session, row) if row else None
-
-
-def _group(doing: Doing, key: str) -> Any:
-    row = directory.find(doing.session, Group, doing.tenant, key)
-    return directory.group_view(doing.session, row) if row else None
-
-
-def _app(doing: Doing, key: str) -> Any:
-    row = directory.find(doing.session, App, doing.tenant, key)
-    return directory.app_view(doing.session, row) if row else None
 
 
 def _plain(view: Any) -> Any:
@@ -95,32 +32,15 @@ def _plain(view: Any) -> Any:
 
 
 def _put_user(doing: Doing, args: Args) -> Changed:
-    before = _user(doing, args["key"])
+    before = user_of(doing, args["key"])
     view = directory.put_user(doing.session, doing.tenant, args["key"], UserBody.model_validate(args["body"]))
     return Changed("admin.user.put", {"user": args["key"]}, _plain(before), _plain(view), view)
 
 
-def _needs_user(doing: Doing, args: Args) -> Iterable[Need]:
-    """Whoever puts somebody into a group, or takes them out, changes that group."""
-    yield "user.write", f"user:{args['key']}"
-    before = _user(doing, args["key"])
-    yield from _containers(before.groups if before else (), args.get("body", {}).get("groups", ()))
-
-
 def _put_group(doing: Doing, args: Args) -> Changed:
-    before = _group(doing, args["key"])
+    before = group_of(doing, args["key"])
     view = directory.put_group(doing.session, doing.tenant, args["key"], GroupBody.model_validate(args["body"]))
     return Changed("admin.group.put", {"group": args["key"]}, _plain(before), _plain(view), view)
-
-
-def _needs_group(doing: Doing, args: Args) -> Iterable[Need]:
-    yield "group.write", f"group:{args['key']}"
-    before = _group(doing, args["key"])
-    yield from _containers(before.groups if before else (), args.get("body", {}).get("groups", ()))
-
-
-def _containers(before: Iterable[str], after: Iterable[str]) -> Iterable[Need]:
-    return [("group.write", f"group:{key}") for key in sorted(set(before) ^ set(after))]
 
 
 def _join_group(doing: Doing, args: Args) -> Changed:
@@ -143,17 +63,9 @@ def _membership(args: Args, *, new: bool, joined: bool) -> Changed:
 
 
 def _put_app(doing: Doing, args: Args) -> Changed:
-    before = _app(doing, args["key"])
+    before = app_of(doing, args["key"])
     view = directory.put_app(doing.session, doing.tenant, args["key"], AppBody.model_validate(args["body"]))
     return Changed("admin.app.put", {"app": args["key"]}, _plain(before), _plain(view), view)
-
-
-def _needs_app(doing: Doing, args: Args) -> Iterable[Need]:
-    """Letting an app name people is acting as them by another's hand."""
-    yield "app.write", f"app:{args['key']}"
-    before = _app(doing, args["key"])
-    if set(args.get("body", {}).get("acts_for", ())) - set(before.acts_for if before else ()):
-        yield "access.act_as", "user:*"
 
 
 def _delete(kind: str, find: Callable[[Doing, str], Any]) -> Callable[[Doing, Args], Changed]:
@@ -236,23 +148,6 @@ def _delete_grant(doing: Doing, args: Args) -> Changed:
     return Changed("admin.grant.delete", {"grant": args["key"]}, before)
 
 
-def _needs_grant(doing: Doing, args: Args) -> Iterable[Need]:
-    """Nobody gives more than they have; a deny is touched only by who may do everything."""
-    yield "grant.write", f"grant:{args['key']}"
-    if doing.actor.trusted:
-        return
-    bodies = [grants.grant_bodies(doing.session, doing.tenant).get(args["key"]), args.get("body")]
-    stated = [one for one in bodies if one is not None]
-    everything = ["*"] if any(one["effect"] == "deny" for one in stated) else []
-    giving = args.get("body") or {"rights": [], "objects": []}
-    subject = who(doing.session, doing.tenant, user=doing.actor.user, app=doing.actor.app)
-    lacks = may_give(doing.session, subject, everything, everything) or may_give(
-        doing.session, subject, giving["rights"], giving["objects"]
-    )
-    if lacks is not None:
-        raise ForbiddenError(f"nobody gives or takes back what they have not for good themselves: {lacks}")
-
-
 def _put_entries(doing: Doing, args: Args) -> Changed:
     body = AdminAccessBody.model_validate(args["body"])
     before, after = places.put(doing.session, doing.tenant, body, actor=doing.actor.name)
@@ -310,57 +205,31 @@ def _of_standing(doing: Doing, args: Args) -> Iterable[Need]:
     return [("entry.write", f"source:{place.partition(':')[0]}")]
 
 
-def _apply(doing: Doing, args: Args) -> Changed:
-    """Every difference is in the entry that `declare.apply` itself writes."""
-    given = [{**one, "file": Path(one["file"]) if one["file"] else None} for one in args["documents"]]
-    told = declare.apply(
-        doing.session,
-        doing.tenant,
-        [declare.Declared(**one) for one in given],
-        args["prune"],
-        audit=doing.runtime.audit,
-        actor=doing.actor.name,
-        noted=dict(doing.actor.noted),
-    )
-    return Changed("", {}, told=told)
-
-
-def documents(declared: Iterable[declare.Declared]) -> list[Args]:
-    """Declared objects as plain JSON, as `config.apply` takes them."""
-    return [
-        {"kind": one.kind, "id": one.id, "body": one.body, "file": str(one.file) if one.file else None}
-        for one in declared
-    ]
-
-
-def _key(right: str, kind: str) -> Callable[[Doing, Args], Iterable[Need]]:
-    return lambda doing, args: [(right, f"{kind}:{args['key']}")]
-
-
 OPERATIONS: Mapping[str, Operation] = MappingProxyType(
     {
-        "app.delete": Operation(_delete("app", _app), _key("app.write", "app")),
-        "app.put": Operation(_put_app, _needs_app),
+        **CONFIG,
+        **WORK,
+        "app.delete": Operation(_delete("app", app_of), over("app.write", "app")),
+        "app.put": Operation(_put_app, needs_app),
         "break_glass.end": Operation(_end_glass, _of_glass("break_glass.end"), reading=False),
         "break_glass.open": Operation(_open_glass, _of_glass("break_glass.open"), reading=False),
         "classification.put": Operation(
             _put_classifications, lambda *_: [("classification.write", "classification:*")]
         ),
-        "config.apply": Operation(_apply, lambda *_: [("*", "*")]),
         "entries.put": Operation(_put_entries, _needs_entries),
         "entry.waive": Operation(_waive_entry, _of_standing),
-        "grant.delete": Operation(_delete_grant, _needs_grant, reading=False),
-        "grant.put": Operation(_put_grant, _needs_grant, reading=False),
-        "group.delete": Operation(_delete("group", _group), _needs_group),
+        "grant.delete": Operation(_delete_grant, needs_grant, reading=False),
+        "grant.put": Operation(_put_grant, needs_grant, reading=False),
+        "group.delete": Operation(_delete("group", group_of), needs_group),
         "group.join": Operation(_join_group, lambda _, args: [("group.write", f"group:{args['group']}")]),
         "group.leave": Operation(_leave_group, lambda _, args: [("group.write", f"group:{args['group']}")]),
-        "group.put": Operation(_put_group, _needs_group),
-        "policy.delete": Operation(_delete_policy, _key("policy.write", "policy")),
-        "policy.put": Operation(_put_policy, _key("policy.write", "policy")),
-        "source.change": Operation(_change_source, _key("source.write", "source")),
+        "group.put": Operation(_put_group, needs_group),
+        "policy.delete": Operation(_delete_policy, over("policy.write", "policy")),
+        "policy.put": Operation(_put_policy, over("policy.write", "policy")),
+        "source.change": Operation(_change_source, over("source.write", "source")),
         "source.create": Operation(_create_source, lambda _, args: [("source.write", f"source:{args['body']['id']}")]),
-        "source.delete": Operation(_delete_source, _key("source.write", "source")),
-        "user.delete": Operation(_delete("user", _user), _needs_user),
-        "user.put": Operation(_put_user, _needs_user),
+        "source.delete": Operation(_delete_source, over("source.write", "source")),
+        "user.delete": Operation(_delete("user", user_of), needs_user),
+        "user.put": Operation(_put_user, needs_user),
     }
 )

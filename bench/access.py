@@ -188,7 +188,7 @@ def _denied(db: Database, company: Company, audit: Audit) -> None:
         node = session.get_one(AclNode, company.folder)
         nodes.state(session, node, access_spec(deny=["group:g50"]), origin="admin")
         body = {"node": node.id, "deny": ["group:g50"]}
-        audit.append(session, company.tenant, "access.change", "local", body)
+        audit.change(session, company.tenant, "access.change", "local", body, before=None, after="deny")
 
 
 def _written(db: Database, company: Company) -> tuple[int, int]:

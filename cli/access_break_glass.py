@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.context import Context, command
-from cli.store import Store, opened
+from cli.store import Store, done, opened
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,11 +81,9 @@ def show(out: Console, data: list[dict[str, Any]]) -> None:
 
 
 def _performed(store: Store, operation: str, args: dict[str, Any]) -> dict[str, Any]:
-    from api.actors import at_the_machine
-    from api.changes import Asked, perform
     from core.telemetry import logger
 
-    told: dict[str, Any] = perform(store.runtime, at_the_machine(store.tenant), Asked(operation, args)).told
+    told: dict[str, Any] = done(store, operation, **args).told
     logger().warning(operation, tenant=store.tenant, kind=told["id"])
     return told
 

@@ -102,7 +102,8 @@ def refresh(context: Context) -> None:
 
     with opened(context) as store, store.db.write() as session:
         count = look_again(session, store.tenant)
-        store.runtime.audit.append(session, store.tenant, "catalogue.refresh", "local", {"documents": count})
+        before, after = {"looked_at": count}, {"looked_at": 0}
+        store.runtime.audit.change(session, store.tenant, "catalogue.refresh", "local", {}, before=before, after=after)
     context.emit({"documents": count}, lambda out: out.print(f"{count} documents are looked at again"))
 
 

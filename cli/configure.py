@@ -74,7 +74,7 @@ def apply(
     from api import declare
     from api.actors import at_the_machine
     from api.changes import Asked, perform
-    from api.operations import documents
+    from api.operations_config import documents
     from core.errors import ConflictError
 
     declared = declare.load(path)

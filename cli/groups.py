@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.context import Context, command
-from cli.store import Store, opened
+from cli.store import Store, done, opened
 from core.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -65,11 +65,7 @@ def _change(context: Context, group: str, principal: str, *, joined: bool) -> No
 
 def change_membership(store: Store, group: str, name: str, *, joined: bool) -> bool:
     """Puts a principal into a group or takes it out, recorded in the audit; False where it was so already."""
-    from api.actors import at_the_machine
-    from api.changes import Asked, perform
-
-    asked = Asked("group.join" if joined else "group.leave", {"group": group, "member": name})
-    return bool(perform(store.runtime, at_the_machine(store.tenant), asked).told)
+    return bool(done(store, "group.join" if joined else "group.leave", group=group, member=name).told)
 
 
 def _check(session: Session, store: Store, group: str, name: str) -> None:

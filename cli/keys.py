@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.context import Context, command
-from cli.store import opened
+from cli.store import done, opened
 from core.errors import InvalidError
 
 if TYPE_CHECKING:
+    from api.schemas.directory import KeyView
     from core.tables import ApiKey
 
 RIGHTS = Annotated[list[str] | None, typer.Option("--right", help="query, ingest, provision or admin; repeatable.")]
@@ -34,18 +35,15 @@ def create(
     expires_in: EXPIRES = None,
 ) -> None:
     """Make a key of an app; it is shown this once."""
-    from api import keys
     from core.db import now
 
-    with opened(context) as store, store.db.write() as session:
-        expires = None if expires_in is None else now(session) + _span(expires_in)
-        rights = right or ["query"]
-        if app == keys.ADMIN_APP and "admin" in rights:
-            keys.restore(session, store.tenant)
-        row, key = keys.create(session, store.runtime.keyring, store.tenant, app, rights, expires_at=expires)
-        body = {"key": row.prefix, "app": app}
-        store.runtime.audit.append(session, store.tenant, "admin.key.create", "local", body)
-        data = {**_as_data(row, app), "key": key}
+    with opened(context) as store:
+        with store.db.read() as session:
+            expires = None if expires_in is None else (now(session) + _span(expires_in)).isoformat()
+        body = {"app": app, "rights": right or ["query"], "expires_at": expires}
+        made = done(store, "key.create", body=body).told
+    key = made.key
+    data = {**_as_data(made, app), "key": key}
 
     def show(_: object) -> None:
         context.out.print(f"Key of {app}, shown this once: {key}", markup=False, soft_wrap=True)
@@ -81,15 +79,10 @@ def list_(context: Context) -> None:
 
 def revoke(context: Context, prefix: Annotated[str, typer.Argument(help="The key's prefix.")]) -> None:
     """Make a key useless from the next call on."""
-    from api import keys
-    from policies.grants import administered, refuse_lockout
+    from api.schemas.directory import KeyView
 
-    with opened(context) as store, store.db.write() as session:
-        before = administered(session, store.tenant)
-        row = keys.revoke(session, store.tenant, prefix)
-        refuse_lockout(session, store.tenant, before)
-        store.runtime.audit.append(session, store.tenant, "admin.key.revoke", "local", {"key": row.prefix})
-        data = _as_data(row, None)
+    with opened(context) as store:
+        data = _as_data(KeyView.model_validate(done(store, "key.revoke", prefix=prefix).told), None)
     context.emit(data, lambda out: out.print(f"key {prefix} is revoked", markup=False))
 
 
@@ -102,7 +95,7 @@ def _span(text: str) -> timedelta:
         raise InvalidError(f"--expires-in {text!r}: {error}") from None
 
 
-def _as_data(row: ApiKey, app: str | None) -> dict[str, Any]:
+def _as_data(row: ApiKey | KeyView, app: str | None) -> dict[str, Any]:
     times = {name: getattr(row, name) for name in ("created_at", "expires_at", "revoked_at")}
     told = {name: at.isoformat(timespec="seconds") if at else None for name, at in times.items()}
     return {"prefix": row.prefix, "app": app, "rights": list(row.rights), **told}

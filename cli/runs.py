@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.context import Context, command
-from cli.store import Store, find_source, opened
+from cli.store import Store, done, find_source, opened
 from core.errors import InvalidError
 
 if TYPE_CHECKING:
@@ -95,18 +94,13 @@ def retry(
     code: Annotated[str | None, typer.Option("--code", help="Those with this code alone.", show_default=False)] = None,
 ) -> None:
     """Put failed items back to work; `ambit serve` or workers take them, else the next `ambit sync`."""
-    from ingest.runs import retry as again
-    from ingest.runs import retry_source
-
     if (run is None) == (source is None) or (source is not None and item is not None):
         raise InvalidError("name a run, or a source with --source (which goes without --item)")
     with opened(context) as store:
-        with store.db.write() as session:
-            if run is not None:
-                count = again(session, _find(session, store, run), item=item, code=code)
-            else:
-                count = retry_source(session, find_source(session, store.tenant, source or ""), code=code)
-            _audit(session, store, "run.retry", run or f"source {source}", count)
+        if run is not None:
+            count = done(store, "run.retry", run=run, item=item, code=code).told["count"]
+        else:
+            count = done(store, "source.retry", key=_source(store, source or ""), code=code).told
         _wake(context, store, "parse")
     context.emit(
         {"run": run, "source": source, "retried": count}, lambda out: out.print(f"{count} items wait for work again")
@@ -115,12 +109,8 @@ def retry(
 
 def approve(context: Context, run: RUN) -> None:
     """Let a held run delete what its listing did not show, and show documents to more people."""
-    from ingest.runs import approve as go_on
-
     with opened(context) as store:
-        with store.db.write() as session:
-            count = go_on(session, _find(session, store, run))
-            _audit(session, store, "run.approve", run, count)
+        count = done(store, "run.approve", run=run).told["count"]
         _wake(context, store, "finish")
         _wake(context, store, "place")
     context.emit({"run": run, "documents": count}, lambda out: out.print(f"{count} documents approved"))
@@ -132,51 +122,42 @@ def reject(
     reason: Annotated[str, typer.Option("--reason", help="Kept with the run and in the audit.")] = "",
 ) -> None:
     """End a held run: nothing is deleted, nobody gains anything; the next sync looks again."""
-    from ingest.runs import reject as end
-
-    _change(context, run, "reject", "cancelled", lambda session, found: end(session, found, reason))
+    _change(context, run, "reject", "cancelled", reason=reason)
 
 
 def pause(context: Context, run: RUN) -> None:
     """Begin nothing of a run until it is resumed; what is in hand ends."""
-    from ingest.runs import pause as rest
-
-    _change(context, run, "pause", "paused", rest)
+    _change(context, run, "pause", "paused")
 
 
 def resume(context: Context, run: RUN) -> None:
     """Let a paused run go on from where it was."""
-    from ingest.runs import resume as go_on
-
-    _change(context, run, "resume", "going on", go_on)
+    _change(context, run, "resume", "going on")
 
 
-def _change(context: Context, run: str, verb: str, state: str, act: Callable[[Session, Run], None]) -> None:
+def cancel(context: Context, run: RUN) -> None:
+    """Stop a run; what is done stays, what a held run hid is shown again."""
+    _change(context, run, "cancel", "cancelled")
+
+
+def _change(context: Context, run: str, verb: str, state: str, **more: str) -> None:
     with opened(context) as store:
-        with store.db.write() as session:
-            act(session, _find(session, store, run))
-            _audit(session, store, f"run.{verb}", run, 0)
+        done(store, f"run.{verb}", run=run, **more)
         for stage in ("list", "parse", "place"):
             _wake(context, store, stage)
     context.emit({"run": run, "state": state}, lambda out: out.print(f"{run} is {state}", markup=False))
 
 
-def cancel(context: Context, run: RUN) -> None:
-    """Stop a run; what is done stays, what a held run hid is shown again."""
-    from ingest.runs import cancel as stop
-
-    _change(context, run, "cancel", "cancelled", stop)
+def _source(store: Store, name: str) -> str:
+    """The key of a source; where there is none, the message lists those there are."""
+    with store.db.read() as session:
+        return find_source(session, store.tenant, name).key
 
 
 def _find(session: Session, store: Store, run: str) -> Run:
     from ingest.runs import find_run
 
     return find_run(session, store.tenant, run)
-
-
-def _audit(session: Session, store: Store, kind: str, run: str, count: int) -> None:
-    body: dict[str, Any] = {"run": run, "count": count}
-    store.runtime.audit.append(session, store.tenant, kind, "local", body)
 
 
 def _wake(context: Context, store: Store, stage: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.context import Context, command
-from cli.store import all_sources, opened
+from cli.store import all_sources, done, opened
 
 SOURCE = Annotated[str, typer.Argument(help="The source's id.")]
 
@@ -53,12 +53,7 @@ def resume(context: Context, source: SOURCE) -> None:
 
 
 def _set(context: Context, source: str, *, paused: bool) -> None:
-    from api.schemas.sources import SourceChange
-    from api.sources import change, find
-
-    with opened(context) as store, store.db.write() as session:
-        row = find(session, store.tenant, source)
-        change(session, row, SourceChange(paused=paused))
-        state = row.state
-        store.runtime.audit.append(session, store.tenant, "source.change", "local", {"source": row.key, "state": state})
+    with opened(context) as store:
+        told = done(store, "source.change", key=source, body={"paused": paused}).told
+    state = told.state
     context.emit({"source": source, "state": state}, lambda out: out.print(f"{source} is {state}", markup=False))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.errors import NotFoundError
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from api.operation import Changed
     from api.runtime import Runtime
     from cli.context import Context
     from core.db import Database
@@ -57,6 +58,19 @@ def opened(context: Context) -> Iterator[Store]:
         yield Store(runtime, tenant)
     finally:
         runtime.close()
+
+
+def done(store: Store, operation: str, **args: Any) -> Changed:
+    """Makes a change as whoever runs the command, recorded with their login.
+
+    Raises:
+        HeldError: it waits for a second person.
+        AmbitError: whatever the operation refuses.
+    """
+    from api.actors import at_the_machine
+    from api.changes import Asked, perform
+
+    return perform(store.runtime, at_the_machine(store.tenant), Asked(operation, args))
 
 
 def log_little(settings: Settings) -> None:

@@ -13,7 +13,7 @@ import typer
 from cli.context import FAILED, OK, PARTIAL, Context, command
 from cli.progress import follow
 from cli.serving import found
-from cli.store import Store, all_sources, find_source, opened
+from cli.store import Store, all_sources, done, find_source, opened
 from core.errors import AmbitError, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
@@ -161,12 +161,14 @@ def _sync_once(
 
 def start(store: Store, names: Sequence[str], *, kind: str = "content") -> list[int]:
     """Queues a sync of each source; one that is under way is joined. Returns the runs' ids."""
-    from ingest.runs import start_run
+    from ingest.runs import find_run
 
-    with store.db.write() as session:
-        runs = [start_run(session, find_source(session, store.tenant, name), kind=kind).id for name in names]
+    with store.db.read() as session:
+        keys = [find_source(session, store.tenant, name).key for name in names]
+    begun = [done(store, "source.sync", key=key, kind=kind).told["id"] for key in keys]
     store.runtime.pipeline.wake("list")
-    return runs
+    with store.db.read() as session:
+        return [find_run(session, store.tenant, run).id for run in begun]
 
 
 def status_of(reports: Sequence[RunReport]) -> int:

@@ -19,6 +19,14 @@ from core.tables import AuditEntry
 _ENTRY = insert(AuditEntry.__table__).inline()  # type: ignore[arg-type]  # a table, though typed as any selectable
 
 
+EVENTS = frozenset(
+    {
+        "act_as", "answer", "document.read", "query", "access.history", "access.review", "access.simulate",
+        "access.who_can_read", "admin.access.check", "admin.access.explain", "admin.access.history",
+        "admin.access.review", "admin.access.simulate", "admin.access.who_can_read",
+    }
+)  # fmt: skip
+"""What leaves an entry although it changes nothing; every other kind tells what was before and what is after."""
 SEALED = ("tenant_id", "at", "kind", "actor", "body", "request")
 """What of an entry its MAC proves."""
 REQUEST: ContextVar[str | None] = ContextVar("ambit_request", default=None)
@@ -36,10 +44,12 @@ class Audit:
     ) -> None:
         """Adds an entry of what happened to this transaction; of what changed something, `change`.
 
-        `kind` is what happened, as in `query` or `access.check`; `actor` who did it, as a principal or `local`;
+        `kind` is what happened, one of `EVENTS`; `actor` who did it, as a principal or `local`;
         `body` holds ids and counts, never text of documents, questions or answers. `request` None: the one that is
         being served here.
         """
+        if kind not in EVENTS and not {"before", "after"} <= body.keys():
+            raise ValueError(f"{kind} changes something: tell what was and is with `change`")
         request = request or REQUEST.get()
         values = (tenant, now(session), kind, actor, body, request)
         entry = dict(zip(SEALED, values, strict=True))

@@ -44,15 +44,26 @@ def apply(
     bodies = {(one.kind, one.id): wanted_body(one) for one in declared}
     for one in differences:
         if one.action in ("create", "change"):
-            _PUT[one.kind](session, tenant, one.id, bodies[one.kind, one.id])
+            put_body(session, tenant, one.kind, one.id, bodies[one.kind, one.id])
         elif one.action == "delete":
-            _REMOVE[one.kind](session, tenant, one.id)
+            remove_body(session, tenant, one.kind, one.id)
     changed = [one for one in differences if one.action != "unchanged"]
     if changed:
         body: dict[str, Any] = {action: _names(changed, action) for action in ("create", "change", "delete")}
-        body |= {"changes": [one.as_dict() for one in changed], **noted}
-        audit.append(session, tenant, "config.apply", actor, body)
+        before = {f"{one.kind}/{one.id}": one.before for one in changed}
+        after = {f"{one.kind}/{one.id}": one.after for one in changed}
+        audit.change(session, tenant, "config.apply", actor, {**body, **noted}, before=before, after=after)
     return differences
+
+
+def put_body(session: Session, tenant: int, kind: str, key: str, body: Mapping[str, Any]) -> None:
+    """Makes one object what a canonical body says."""
+    _PUT[kind](session, tenant, key, body)
+
+
+def remove_body(session: Session, tenant: int, kind: str, key: str) -> None:
+    """Removes one object."""
+    _REMOVE[kind](session, tenant, key)
 
 
 def _names(changed: Sequence[Difference], action: str) -> list[str]:

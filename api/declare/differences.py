@@ -31,12 +31,25 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What applying does to one object."""
+    """What applying does to one object. `removed`: what is deleted."""
 
     kind: str
     id: str
     action: Action
     fields: tuple[FieldChange, ...] = ()
+    removed: dict[str, Any] | None = None
+
+    @property
+    def before(self) -> dict[str, Any] | None:
+        """The fields that change as they were; None: there was nothing."""
+        if self.removed is not None:
+            return self.removed
+        return None if self.action == "create" else {one.field: one.before for one in self.fields}
+
+    @property
+    def after(self) -> dict[str, Any] | None:
+        """The fields that change as they will be; None: there will be nothing."""
+        return None if self.action == "delete" else {one.field: one.after for one in self.fields}
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -57,7 +70,8 @@ def plan(session: Session, tenant: int, declared: Sequence[Declared], prune: boo
     changes = [
         _difference(one, standing.get((one.kind, one.id))) for kind in KINDS for one in declared if one.kind == kind
     ]
-    return changes + [Difference(kind, key, "delete") for kind, key in gone]
+    deleted = [Difference(*name, "delete", removed=shown(_stated(standing[name]))) for name in gone]
+    return changes + deleted
 
 
 def wanted_body(one: Declared) -> dict[str, Any]:

@@ -103,20 +103,22 @@ def delete_document(document_id: str, ctx: Ctx, cred: Deleter) -> None:
     """Deletes a pushed document; the next query does not find it."""
     with ctx.runtime.db.write(cred.tenant) as session:
         row = documents.remove(session, cred, document_id)
-        _audit(ctx, session, cred, "delete", row)
+        _audit(ctx, session, cred, "delete", row, before="live", after=row.state)
     ctx.wake("purge")
 
 
 def _push(ctx: Context, session: Session, cred: Credential, body: PushBody) -> dict[str, object]:
+    before = documents.pushed_state(session, cred, body.source, body.id)
     run, row = push(session, ctx.runtime.settings, cred, body)
-    _audit(ctx, session, cred, "push", row)
+    _audit(ctx, session, cred, "push", row, before=before, after={"state": row.state, "run": run.public_id})
     return documents.job_view(run.public_id, row, body.source).model_dump()
 
 
-def _audit(ctx: Context, session: Session, cred: Credential, verb: str, row: Document) -> None:
-    ctx.runtime.audit.append(
-        session, cred.tenant, f"document.{verb}", cred.actor, {"document": row.public_id, "key": cred.prefix}
-    )
+def _audit(
+    ctx: Context, session: Session, cred: Credential, verb: str, row: Document, *, before: object, after: object
+) -> None:
+    body = {"document": row.public_id, "source": documents.source_key(session, row), "key": cred.prefix}
+    ctx.runtime.audit.change(session, cred.tenant, f"document.{verb}", cred.actor, body, before=before, after=after)
 
 
 def _record(ctx: Context, caller: Caller, document: str) -> None:

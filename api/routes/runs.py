@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from api.actors import of_key
+from api.changes import Asked, perform
 from api.context import Context, Ctx
 from api.identity import Cred, Credential, need
 from api.paging import Cursor, Limit, page
-from api.push import refuse_overtaken
 from api.rights import Unproven, administers_some, marked, require_in
 from api.schemas.base import Page
 from api.schemas.runs import Affected, ItemView, RejectBody, RetryBody, RunDetail, RunView
 from core.errors import NotFoundError
 from core.tables import Document, Item, Run, Source
-from ingest.runs import approve, cancel, counts, find_run, known_run, pause, reject, resume, retry
+from ingest.runs import counts, known_run
 
 router = APIRouter(prefix="/v1", tags=["runs"])
 Syncer = Annotated[Unproven, Depends(administers_some("source.sync"))]
@@ -85,85 +85,50 @@ def get_job(run_id: str, ctx: Ctx, cred: Looker) -> RunDetail:
 def retry_run(run_id: str, ctx: Ctx, cred: Syncer, body: RetryBody | None = None) -> Affected:
     """Puts failed items back to work."""
     wanted = body or RetryBody()
-
-    def act(session: Session, run: Run) -> int:
-        refuse_overtaken(session, run)
-        return retry(session, run, item=wanted.item, code=wanted.code)
-
-    done = _change(ctx, cred, run_id, "retry", act)
-    ctx.wake("parse")
-    ctx.wake("place")
-    return done
+    return _change(ctx, cred, run_id, "retry", ("parse", "place"), item=wanted.item, code=wanted.code)
 
 
 @router.post("/runs/{run_id}/cancel")
 def cancel_run(run_id: str, ctx: Ctx, cred: Syncer) -> Affected:
     """Stops a run; what is done stays."""
-
-    def act(session: Session, run: Run) -> int:
-        cancel(session, run)
-        return 0
-
-    return _change(ctx, cred, run_id, "cancel", act)
+    return _change(ctx, cred, run_id, "cancel")
 
 
 @router.post("/runs/{run_id}/approve")
 def approve_run(run_id: str, ctx: Ctx, cred: Syncer) -> Affected:
     """Lets a held run delete what its listing did not show, and show documents to more people."""
-    done = _change(ctx, cred, run_id, "approve", approve)
-    for stage in ("parse", "place", "finish", "purge"):
-        ctx.wake(stage)
-    return done
+    return _change(ctx, cred, run_id, "approve", ("parse", "place", "finish", "purge"))
 
 
 @router.post("/runs/{run_id}/reject")
 def reject_run(run_id: str, ctx: Ctx, cred: Syncer, body: RejectBody | None = None) -> Affected:
     """Ends a held run: nothing is deleted, nobody gains anything; the next sync looks again."""
-    reason = (body or RejectBody()).reason
-
-    def act(session: Session, run: Run) -> int:
-        reject(session, run, reason)
-        return 0
-
-    return _change(ctx, cred, run_id, "reject", act)
+    return _change(ctx, cred, run_id, "reject", reason=(body or RejectBody()).reason)
 
 
 @router.post("/runs/{run_id}/pause")
 def pause_run(run_id: str, ctx: Ctx, cred: Syncer) -> Affected:
     """Begins nothing of a run until it is resumed; what is in hand ends."""
-
-    def act(session: Session, run: Run) -> int:
-        pause(session, run)
-        return 0
-
-    return _change(ctx, cred, run_id, "pause", act)
+    return _change(ctx, cred, run_id, "pause")
 
 
 @router.post("/runs/{run_id}/resume")
 def resume_run(run_id: str, ctx: Ctx, cred: Syncer) -> Affected:
     """Lets a paused run go on from where it was."""
-
-    def act(session: Session, run: Run) -> int:
-        resume(session, run)
-        return 0
-
-    done = _change(ctx, cred, run_id, "resume", act)
-    for stage in ("list", "parse", "place", "finish"):
-        ctx.wake(stage)
-    return done
+    return _change(ctx, cred, run_id, "resume", ("list", "parse", "place", "finish"))
 
 
-def _change(ctx: Context, unproven: Unproven, run_id: str, verb: str, act: Callable[[Session, Run], int]) -> Affected:
-    with ctx.runtime.db.write(unproven.tenant) as session:
+def _change(
+    ctx: Context, unproven: Unproven, run_id: str, verb: str, stages: tuple[str, ...] = (), **more: object
+) -> Affected:
+    """Steers a run, and then wakes those stages."""
+    with ctx.runtime.db.read(unproven.tenant) as session:
         known = known_run(session, unproven.tenant, run_id)
         cred = unproven.over_source(session, known.source_id if known else None)
-        run = known or find_run(session, unproven.tenant, run_id)
-        count = act(session, run)
-        session.flush()
-        session.refresh(run)
-        body = {"run": run.public_id, "count": count, "key": cred.prefix}
-        ctx.runtime.audit.append(session, cred.tenant, f"admin.run.{verb}", cred.actor, body)
-        return Affected(run=_views(session, [run])[0], count=count)
+    done = perform(ctx.runtime, of_key(cred), Asked(f"run.{verb}", {"run": run_id, **more}))
+    for stage in stages:
+        ctx.wake(stage)
+    return Affected.model_validate(done.told)
 
 
 def _find(session: Session, cred: Credential, run_id: str) -> Run:

@@ -14,6 +14,7 @@ from api.context import Ctx
 from api.identity import Credential, require
 from api.scim import groups, resources, users
 from api.scim.errors import MEDIA_TYPE, ScimError, ScimUnsupportedError, read_strictly
+from api.scim.stated import Stated, differing, stated
 from api.scim.store import Owner, check, find, page, version
 from core.errors import NotFoundError
 from core.tables import ExternalIdentity
@@ -90,7 +91,7 @@ def create_user(body: Asked, ctx: Ctx, cred: Provisioner) -> Response:
     with ctx.runtime.db.write(cred.tenant) as session:
         etags.lock(session, cred.tenant)
         row, key = users.create(session, _owner(cred), body)
-        _record(session, ctx, cred, "user.create", key)
+        _record(session, ctx, cred, "user.create", key=key, before=None, after=stated(session, row, key))
         session.refresh(row)
         return _resource(users.render(row, key), status=201)
 
@@ -110,8 +111,9 @@ def replace_user(key: str, body: Asked, ctx: Ctx, cred: Provisioner, if_match: I
     """Makes the user what the body says."""
     with ctx.runtime.db.write(cred.tenant) as session:
         row = _for_change(session, cred, "user", key, if_match)
+        before = stated(session, row, key)
         if users.replace(session, _owner(cred), row, key, body):
-            _record(session, ctx, cred, "user.replace", key)
+            _record(session, ctx, cred, "user.replace", key=key, before=before, after=stated(session, row, key))
             session.refresh(row)
         return _resource(users.render(row, key))
 
@@ -121,8 +123,9 @@ def patch_user(key: str, body: Asked, ctx: Ctx, cred: Provisioner, if_match: IfM
     """Changes the user; `active: false` ends all their rights with the commit."""
     with ctx.runtime.db.write(cred.tenant) as session:
         row = _for_change(session, cred, "user", key, if_match)
+        before = stated(session, row, key)
         if users.patch(session, _owner(cred), row, key, body):
-            _record(session, ctx, cred, "user.patch", key)
+            _record(session, ctx, cred, "user.patch", key=key, before=before, after=stated(session, row, key))
             session.refresh(row)
         return _resource(users.render(row, key))
 
@@ -131,9 +134,9 @@ def patch_user(key: str, body: Asked, ctx: Ctx, cred: Provisioner, if_match: IfM
 def delete_user(key: str, ctx: Ctx, cred: Provisioner, if_match: IfMatch = None) -> None:
     """Takes back all that was said of the user, which ends the rights that came of it."""
     with ctx.runtime.db.write(cred.tenant) as session:
-        _for_change(session, cred, "user", key, if_match)
+        before = stated(session, _for_change(session, cred, "user", key, if_match), key)
         users.remove(session, _owner(cred), key)
-        _record(session, ctx, cred, "user.delete", key)
+        _record(session, ctx, cred, "user.delete", key=key, before=before, after=None)
 
 
 @router.get("/Groups")
@@ -164,7 +167,7 @@ def create_group(body: Asked, ctx: Ctx, cred: Provisioner) -> Response:
     with ctx.runtime.db.write(cred.tenant) as session:
         etags.lock(session, cred.tenant)
         row, key = groups.create(session, _owner(cred), body)
-        _record(session, ctx, cred, "group.create", key)
+        _record(session, ctx, cred, "group.create", key=key, before=None, after=stated(session, row, key))
         session.refresh(row)
         return _resource(groups.render(session, row, key), status=201)
 
@@ -185,8 +188,9 @@ def replace_group(key: str, body: Asked, ctx: Ctx, cred: Provisioner, if_match: 
     """Makes the group what the body says."""
     with ctx.runtime.db.write(cred.tenant) as session:
         row = _for_change(session, cred, "group", key, if_match)
+        before = stated(session, row, key)
         if groups.replace(session, _owner(cred), row, key, body):
-            _record(session, ctx, cred, "group.replace", key)
+            _record(session, ctx, cred, "group.replace", key=key, before=before, after=stated(session, row, key))
             session.refresh(row)
         return _resource(groups.render(session, row, key))
 
@@ -196,8 +200,9 @@ def patch_group(key: str, body: Asked, ctx: Ctx, cred: Provisioner, if_match: If
     """Changes the group; answers without its members, of which there may be thousands."""
     with ctx.runtime.db.write(cred.tenant) as session:
         row = _for_change(session, cred, "group", key, if_match)
+        before = stated(session, row, key)
         if groups.patch(session, _owner(cred), row, key, body):
-            _record(session, ctx, cred, "group.patch", key)
+            _record(session, ctx, cred, "group.patch", key=key, before=before, after=stated(session, row, key))
             session.refresh(row)
         return Response(status_code=204, headers={"ETag": version(row)})
 
@@ -206,9 +211,9 @@ def patch_group(key: str, body: Asked, ctx: Ctx, cred: Provisioner, if_match: If
 def delete_group(key: str, ctx: Ctx, cred: Provisioner, if_match: IfMatch = None) -> None:
     """Removes the group; an entry that names it gives nothing, and a deny that names it closes its place."""
     with ctx.runtime.db.write(cred.tenant) as session:
-        _for_change(session, cred, "group", key, if_match)
+        before = stated(session, _for_change(session, cred, "group", key, if_match), key)
         groups.remove(session, _owner(cred), key)
-        _record(session, ctx, cred, "group.delete", key)
+        _record(session, ctx, cred, "group.delete", key=key, before=before, after=None)
 
 
 def _owner(cred: Credential) -> Owner:
@@ -222,8 +227,12 @@ def _for_change(session: Session, cred: Credential, kind: str, key: str, if_matc
     return row
 
 
-def _record(session: Session, ctx: Ctx, cred: Credential, verb: str, key: str) -> None:
-    ctx.runtime.audit.append(session, cred.tenant, f"scim.{verb}", cred.actor, {"id": key, "key": cred.prefix})
+def _record(
+    session: Session, ctx: Ctx, cred: Credential, verb: str, *, key: str, before: Stated | None, after: Stated | None
+) -> None:
+    was, is_ = differing(before, after)
+    body = {verb.partition(".")[0]: key, "key": cred.prefix}
+    ctx.runtime.audit.change(session, cred.tenant, f"scim.{verb}", cred.actor, body, before=was, after=is_)
 
 
 def _one(found: dict[str, Any], name: str) -> Any:

@@ -10,11 +10,10 @@ from sqlalchemy.orm import Session
 
 from api import etags
 from api.actors import of_key
-from api.changes import Asked, perform
-from api.context import Context, Ctx
+from api.changes import Asked, perform, repeatable
+from api.context import Ctx
 from api.etags import IfMatch
 from api.idempotency import Key as IdempotencyHeader
-from api.idempotency import fingerprint, once
 from api.identity import Cred, Credential, Viewer
 from api.paging import Cursor, Limit, page
 from api.rights import Unproven, administers, administers_some, require
@@ -31,7 +30,6 @@ from api.schemas.sources import (
 )
 from api.sources import find, not_found, readable_sources
 from core.tables import Source
-from ingest.runs import counts, retry_source, start_run
 from policies.subject import Caller, resolve_subject
 
 router = APIRouter(prefix="/v1", tags=["sources"])
@@ -112,34 +110,20 @@ def sync_source(
     key: str, ctx: Ctx, cred: Syncer, body: SyncBody | None = None, idempotency_key: IdempotencyHeader = None
 ) -> RunView:
     """Queues a sync, or shows the one of its kind that is under way."""
-    wanted = body or SyncBody()
-    request = fingerprint(f"POST /v1/sources/{key}/sync", wanted)
-    with ctx.runtime.db.write(cred.tenant) as session:
-        etags.lock(session, cred.tenant)
-        answer, _ = once(session, cred, idempotency_key, request, lambda: _sync(ctx, session, cred, key, wanted))
+    asked = Asked("source.sync", {"key": key, "kind": (body or SyncBody()).kind})
+    done = perform(ctx.runtime, of_key(cred), asked, once=repeatable(cred, idempotency_key, asked))
     ctx.wake("list")
-    return RunView.model_validate(answer)
+    return RunView.model_validate(done.told)
 
 
 @router.post("/sources/{key}/retry", status_code=202)
 def retry_failed(key: str, ctx: Ctx, cred: Syncer, body: RetrySourceBody | None = None) -> RetriedView:
     """Puts failed items of all runs of a source back to work."""
-    wanted = body or RetrySourceBody()
-    with ctx.runtime.db.write(cred.tenant) as session:
-        row = find(session, cred.tenant, key)
-        count = retry_source(session, row, code=wanted.code)
-        _audit(ctx, session, cred, "retry", row, count=count)
+    asked = Asked("source.retry", {"key": key, "code": (body or RetrySourceBody()).code})
+    done = perform(ctx.runtime, of_key(cred), asked)
     ctx.wake("parse")
     ctx.wake("place")
-    return RetriedView(source=key, count=count)
-
-
-def _sync(ctx: Context, session: Session, cred: Credential, key: str, body: SyncBody) -> dict[str, object]:
-    row = find(session, cred.tenant, key)
-    run = start_run(session, row, kind=body.kind)
-    session.refresh(run)
-    _audit(ctx, session, cred, "sync", row, run=run.public_id)
-    return RunView.of(run, row.key, counts(session, [run.id])[run.id]).model_dump(mode="json")
+    return RetriedView(source=key, count=done.told)
 
 
 def _seen(session: Session, viewer: Caller, key: str) -> SourceView:
@@ -148,9 +132,3 @@ def _seen(session: Session, viewer: Caller, key: str) -> SourceView:
     if row is None:
         raise not_found(key)
     return SourceView(id=row.key, connector=row.connector)
-
-
-def _audit(ctx: Context, session: Session, cred: Credential, verb: str, row: Source, **extra: object) -> None:
-    ctx.runtime.audit.append(
-        session, cred.tenant, f"admin.source.{verb}", cred.actor, {"source": row.key, "key": cred.prefix, **extra}
-    )

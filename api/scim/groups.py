@@ -113,7 +113,12 @@ def render(session: Session, row: ExternalIdentity, key: str, *, members: bool =
     return told
 
 
-def _members(session: Session, row: ExternalIdentity, key: str) -> list[dict[str, str]]:
+def member_names(session: Session, row: ExternalIdentity, key: str) -> list[str]:
+    """Principals that this provisioner put into a group, in the order in which they came."""
+    return [f"{kind}:{name}" for kind, name in _member_rows(session, row, key)]
+
+
+def _member_rows(session: Session, row: ExternalIdentity, key: str) -> list[tuple[str, str]]:
     member, container = aliased(Principal), aliased(Principal)
     rows = session.execute(
         select(member.kind, member.key)
@@ -130,10 +135,14 @@ def _members(session: Session, row: ExternalIdentity, key: str) -> list[dict[str
         )
         .order_by(Membership.id)
     )
+    return [(kind, name) for kind, name in rows]
+
+
+def _members(session: Session, row: ExternalIdentity, key: str) -> list[dict[str, str]]:
     kinds = {"user": ("User", "Users"), "group": ("Group", "Groups")}
     return [
         {"value": name, "type": kinds[kind][0], "$ref": f"{BASE}/{kinds[kind][1]}/{name}"}
-        for kind, name in rows
+        for kind, name in _member_rows(session, row, key)
         if kind in kinds
     ]
 

@@ -190,9 +190,11 @@ def _take_over(parts: Parts, id_: int, found: Snapshot, began: datetime, *, appr
             raise ConflictError(f"directory {row.key!r} was deleted meanwhile")
         counts = apply(session, row, found, guard)
         remember(session, row.tenant_id, "directory", row, directory_state(row))
+        before = {"outcome": row.outcome, "synced_at": row.synced_at.isoformat() if row.synced_at else None}
         row.synced_at, row.outcome, row.told = began, "succeeded", counts.as_dict()
+        after = {"outcome": row.outcome, "synced_at": began.isoformat()}
         told = {"directory": row.key, "approved": approve, **counts.as_dict(), "taken": len(counts.taken)}
-        parts.audit.append(session, row.tenant_id, "directory.sync", actor, told)
+        parts.audit.change(session, row.tenant_id, "directory.sync", actor, told, before=before, after=after)
         return counts
 
 

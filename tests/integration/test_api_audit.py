@@ -90,17 +90,17 @@ def test_wildcards_in_what_is_asked_mean_themselves(ambit: Installation) -> None
 def _another_tenant(ambit: Installation) -> None:
     with ambit.runtime.db.write() as session:
         other = put_tenant(session, "other").id
-        ambit.runtime.audit.append(session, other, "test", "user:ana", {"user": "ana"})
+        ambit.runtime.audit.append(session, other, "query", "user:ana", {"user": "ana"})
 
 
 def test_another_tenants_entries_are_not_there(ambit: Installation) -> None:
     _another_tenant(ambit)
-    assert read(ambit, action="test") == []
+    assert read(ambit, action="query") == []
 
 
 @pytest.mark.integration
 def test_on_postgresql_too(postgres_ambit: Installation) -> None:
     _another_tenant(postgres_ambit)
-    assert read(postgres_ambit, action="test") == []
+    assert read(postgres_ambit, action="query") == []
     test_what_one_looks_for_is_found(postgres_ambit)
     test_wildcards_in_what_is_asked_mean_themselves(postgres_ambit)

@@ -138,9 +138,9 @@ def _planted(ambit: Installation, *, shown: bool = True) -> tuple[dict[str, str]
     return tokens, ids
 
 
-def _filled(into: Any, ids: dict[str, str]) -> Any:
+def filled(into: Any, ids: dict[str, str]) -> Any:
     if isinstance(into, dict):
-        return {name: _filled(value, ids) for name, value in into.items()}
+        return {name: filled(value, ids) for name, value in into.items()}
     return into.format_map(ids) if isinstance(into, str) else into
 
 
@@ -149,7 +149,7 @@ def _walk(ambit: Installation, key: str | None, user: str | None, ids: dict[str,
     for route, body in GOOD.items():
         method, path = route.split(" ")
         names = OBJECTS | ids | ({"key": "spare"} if "sources" in path else {})
-        more = {} if body is None else {"json": _filled(body, names)}
+        more = {} if body is None else {"json": filled(body, names)}
         yield ambit.call(method, path.format_map(names), key or "none", user=user, **more)
 
 

@@ -17,7 +17,7 @@ from api import approvals, keys
 from api.actors import Actor
 from api.changes import Asked, perform
 from api.declare.shapes import Declared, check
-from api.operations import documents
+from api.operations_config import documents
 from api.runtime import Runtime
 from core.clock import utc_now
 from core.errors import ConflictError, ForbiddenError, HeldError, NotFoundError, StaleApprovalError

@@ -32,12 +32,12 @@ def tenant(db: Database, audit: Audit) -> int:
         tenant = put_tenant(session, "company").id
         other = put_tenant(session, "other").id
         for number in range(5):
-            audit.append(session, tenant, "test", "user:ana", {**BODY, "number": number})
-            audit.append(session, other, "test", "user:bob", {})
+            audit.append(session, tenant, "query", "user:ana", {**BODY, "number": number})
+            audit.append(session, other, "query", "user:bob", {})
     assert chain_all(db, audit) == 10
     assert chain_all(db, audit) == 0
     with db.write() as session:
-        audit.append(session, tenant, "test", "user:ana", BODY, request="req_1")
+        audit.append(session, tenant, "query", "user:ana", BODY, request="req_1")
     return tenant
 
 
@@ -61,7 +61,7 @@ def test_an_entry_that_is_committed_late_is_chained_behind(db: Database, audit: 
     with db.write() as session:
         tenant = put_tenant(session, "company").id
         for _ in range(3):
-            audit.append(session, tenant, "test", "local", BODY)
+            audit.append(session, tenant, "query", "local", BODY)
     with db.write() as session:
         late = session.scalars(select(AuditEntry).order_by(AuditEntry.id)).first()
         assert late is not None
