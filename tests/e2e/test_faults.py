@@ -12,8 +12,7 @@ import pytest
 from tests.factories.fault_child import SETTINGS, Child, Orders, free_port, new_key
 from tests.factories.installation import Installation
 from tests.factories.notes import Notes, Reader
-from tests.factories.private_services import PrivatePostgres
-from tests.integration.services import REQUIRED
+from tests.factories.private_services import PrivatePostgres, provided
 
 pytestmark = pytest.mark.e2e
 NOTES = 40
@@ -45,10 +44,7 @@ def check_whole(orders: Orders, notes: Notes) -> None:
 
 @pytest.fixture
 def postgres() -> Iterator[PrivatePostgres]:
-    if PrivatePostgres.binary is None:
-        reason = "PostgreSQL's initdb is not installed"
-        pytest.fail(reason) if REQUIRED else pytest.skip(reason)
-    with PrivatePostgres() as server:
+    with provided(PrivatePostgres) as server:
         yield server
 
 

@@ -12,11 +12,23 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
+
+import pytest
 
 from tests.factories.fault_child import free_port
+from tests.integration.services import REQUIRED
 
 _START_S = 90.0
+Given = TypeVar("Given", bound="Private")
+
+
+def provided(kind: type[Given]) -> Given:
+    """A server of the test's own; skips, or fails where services are required, where it is not installed."""
+    if kind.binary is None:
+        reason = f"{kind.__name__}: its server is not installed"
+        pytest.fail(reason) if REQUIRED else pytest.skip(reason)
+    return kind()
 
 
 def program(name: str, *folders: str) -> Path | None:

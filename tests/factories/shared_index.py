@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +16,22 @@ from tests.factories.children import Child, wait_for
 
 
 class SharedIndex(HostedIndex):
-    """Calls go to the process that holds the index; each thread has a connection of its own."""
+    """Each call is a connection of its own to the process that holds the index."""
 
     def __init__(self, address: str) -> None:
         super().__init__(Path(address))
-        self._address, self._local = address, threading.local()
+        self._address = address
 
     def _call(self, method: str, *arguments: Any, searching: bool = False) -> Any:
         try:
-            line = self._line()
-            line.send((method, arguments))
-            failed, value = line.recv()
+            with Client(self._address) as line:
+                line.send((method, arguments))
+                failed, value = line.recv()
         except (EOFError, OSError) as error:
-            self._local.__dict__.clear()
             raise IndexUnavailableError("the process of the index is away") from error
         if failed:
             raise value
         return value
-
-    def _line(self) -> Connection:
-        if "line" not in self._local.__dict__:
-            self._local.line = Client(self._address)
-        line: Connection = self._local.line
-        return line
 
 
 class IndexHolder:

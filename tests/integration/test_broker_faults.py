@@ -11,19 +11,10 @@ import pytest
 
 from tests.factories.children import wait_for
 from tests.factories.fleet import Fleet, ducks
-from tests.factories.private_services import Private, PrivateRabbitMQ, PrivateRedis
-from tests.integration.services import REQUIRED
+from tests.factories.private_services import Private, PrivateRabbitMQ, PrivateRedis, provided
 
 pytestmark = pytest.mark.integration
 FILES = 40
-
-
-def provided(kind: type[Private]) -> Private:
-    """A server of the test's own; skips, or fails where services are required, where it is not installed."""
-    if kind.binary is None:
-        reason = f"{kind.__name__}: its server is not installed"
-        pytest.fail(reason) if REQUIRED else pytest.skip(reason)
-    return kind()
 
 
 @pytest.fixture(params=[PrivateRedis, pytest.param(PrivateRabbitMQ, marks=pytest.mark.full)])
@@ -44,6 +35,7 @@ def start_both(fleet: Fleet) -> None:
     fleet.start(["encode", "finish"], beat=True)
 
 
+@pytest.mark.full
 def test_a_broker_that_is_killed_and_comes_back_empty_loses_nothing(fleet: Fleet, broker: Private) -> None:
     start_both(fleet)
     run = fleet.start_sync()
