@@ -46,7 +46,7 @@ Change = Callable[[Session, "World"], Any]
 class FixedEncoder:
     """One vector for every text: what is found is what may be read, in the engine's order."""
 
-    name, tag, dimension, max_tokens = "fixed", "fixed/numpy", 8, 512
+    name, tag, dimension, max_tokens, passage_prompt = "fixed", "fixed/numpy", 8, 512, ""
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -25,13 +25,16 @@ def preview(store: Store, name: str) -> dict[str, Any]:
     """
     from cli.store import find_source
     from ingest.foresight import foresee
+    from ingest.listing import outdated
 
     with store.db.read() as session:
         source = find_source(session, store.tenant, name)
         session.expunge_all()
-    changes = list(store.runtime.pipeline.connectors.open(source).changes(source.cursor))
+    pipeline = store.runtime.pipeline
+    anew = outdated(source, pipeline.structure)
+    changes = list(pipeline.connectors.open(source).changes(None if anew else source.cursor))
     with store.db.read() as session:
-        compared = _Compared(session, source)
+        compared = _Compared(session, source, anew=anew)
         compared.take(changes)
         foreseen = foresee(session, source, changes)
     return {**compared.as_dict(), "readers": foreseen.as_dict()}
@@ -40,12 +43,12 @@ def preview(store: Store, name: str) -> dict[str, Any]:
 class _Compared:
     """One listing against one snapshot."""
 
-    def __init__(self, session: Session, source: Source) -> None:
+    def __init__(self, session: Session, source: Source, *, anew: bool) -> None:
         from sqlalchemy import select
 
         from core.tables import AclNode, Document
 
-        self._source = source
+        self._source, self._anew = source, anew
         self._documents: dict[str, Document] = {
             row.external_id: row for row in session.scalars(select(Document).where(Document.source_id == source.id))
         }
@@ -103,7 +106,7 @@ class _Compared:
         if document is None or document.state == "deleted":
             self._found["added"].append(ref.id)
             return
-        if ref.version is None or document.source_version != ref.version:
+        if self._anew or ref.version is None or document.source_version != ref.version:
             self._found["changed"].append(ref.id)
         else:
             self._unchanged += 1

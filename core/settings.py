@@ -84,7 +84,11 @@ class Settings(BaseSettings):
         0.01, ge=0, le=1, description="How much lower nDCG@10 may be with the new encoder before it is refused."
     )
     chunk_tokens: int = Field(
-        200, ge=32, le=8192, description="Most tokens of a chunk, counted by the encoder's tokenizer."
+        200,
+        ge=32,
+        le=8192,
+        description="Most tokens of a chunk, counted by the encoder's tokenizer; never more than the encoder reads. "
+        "The next sync after a change splits everything anew.",
     )
     worker_threads: int = Field(2, ge=1, le=64, description="Threads that fetch and parse in one worker process.")
     worker_memory_mb: int = Field(

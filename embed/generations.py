@@ -40,21 +40,24 @@ class LiveGeneration:
 _STANDING = Prepared(select(*Generation.__table__.columns).where(Generation.state == LIVE))
 
 
-def live_generation(db: Database, encoder: Callable[[], tuple[Encoder, str]], sparse: SparseParams) -> LiveGeneration:
+def live_generation(
+    db: Database, encoder: Callable[[], tuple[Encoder, str]], sparse: Callable[[], SparseParams]
+) -> LiveGeneration:
     """The live generation, made where there is none yet; several processes end with one.
 
     Args:
         encoder: gives the encoder of the first generation and how it is found; called only where there is none.
-        sparse: parameters of the first generation.
+        sparse: gives its parameters, likewise.
     """
     standing = standing_generation(db)
     if standing is not None:
         return standing
     made, model = encoder()
+    params = sparse()
     with db.write() as session:
         lock_generations(session)
         found = session.scalar(select(Generation).where(Generation.state == LIVE))
-        return from_row(found or add_generation(session, made, model, sparse, state=LIVE))
+        return from_row(found or add_generation(session, made, model, params, state=LIVE))
 
 
 def standing_generation(db: Database) -> LiveGeneration | None:

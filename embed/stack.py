@@ -16,9 +16,10 @@ from core.settings import Settings
 from core.tables import ChunkPoint
 from embed.encoders.base import Encoder, Tokenizer, Vectors
 from embed.encoders.factory import make_encoder
+from embed.encoders.room import chunk_room
 from embed.encoders.spec import canonical
 from embed.encoders.verify import EncoderMismatchError, verify
-from embed.generations import LiveGeneration, live_generation, one_generation
+from embed.generations import LiveGeneration, live_generation, one_generation, standing_generation
 from embed.index.base import (
     CollectionSpec,
     Filters,
@@ -74,6 +75,17 @@ class VectorStack:
         """The encoder's tokenizer; loads no weights."""
         return self.encoder.tokenizer
 
+    @property
+    def chunk_tokens(self) -> int:
+        """Most tokens of a chunk's text: as set, but no more than the encoder reads.
+
+        Raises:
+            SettingError: it reads too little for any chunk.
+        """
+        standing = standing_generation(self._db)
+        encoder = self.encoder_of(standing.model if standing else self._settings.encoder)
+        return min(self._settings.chunk_tokens, chunk_room(encoder))
+
     def warm_up(self, *, weights: bool = True) -> None:
         """Opens the index and, with `weights`, loads the encoder and verifies it.
 
@@ -87,6 +99,8 @@ class VectorStack:
             _log.warning("the index holds no point of collection %s, and SQL notes some: %s", live.collection, MEND)
         if told := self.unheeded(live):
             _log.warning("%s", told)
+        if self.chunk_tokens < self._settings.chunk_tokens:
+            _log.warning("chunks have at most %s tokens: the encoder reads no more at once", self.chunk_tokens)
         if weights:
             self._verified_encoder(live)
 
@@ -111,8 +125,7 @@ class VectorStack:
             NotFoundError: there is no generation `number`.
         """
         if number is None:
-            params = SparseParams(avg_len=_TERMS_PER_TOKEN * self._settings.chunk_tokens)
-            found = live_generation(self._db, self._first_encoder, params)
+            found = live_generation(self._db, self._first_encoder, self._first_params)
             self._fitting(found)
             self._live_model = found.model
         else:
@@ -199,6 +212,9 @@ class VectorStack:
     @cached_property
     def _encoder(self) -> Encoder:
         return make_encoder(self._settings)
+
+    def _first_params(self) -> SparseParams:
+        return SparseParams(avg_len=_TERMS_PER_TOKEN * self.chunk_tokens)
 
     def _first_encoder(self) -> tuple[Encoder, str]:
         with self._lock:

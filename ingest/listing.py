@@ -28,6 +28,7 @@ from ingest.model import (
     Upsert,
 )
 from ingest.placing import Placer
+from ingest.queue import PERMISSIONS
 from ingest.refs import dump_ref
 from policies.directory import put_group, set_members
 from policies.epoch import remember, source_state
@@ -57,11 +58,12 @@ def pages(changes: Iterable[Change]) -> Iterator[list[Change]]:
 class Listing:
     """Applies pages of one run inside the caller's transaction."""
 
-    def __init__(self, session: Session, run: Run, settings: Settings) -> None:
-        self.session, self.run, self.settings = session, run, settings
+    def __init__(self, session: Session, run: Run, settings: Settings, structure: str) -> None:
+        self.session, self.run, self.settings, self.structure = session, run, settings, structure
         self.tenant = session.get_one(Tenant, run.tenant_id)
         self.source = session.get_one(Source, run.source_id, with_for_update={"key_share": True})
         self.placer = Placer(session, run, self.tenant)
+        self.anew = run.kind != PERMISSIONS and outdated(self.source, structure)
 
     def apply(self, page: Sequence[Change]) -> bool:
         """Stores a page; True when it ended the listing."""
@@ -119,9 +121,8 @@ class Listing:
             self.session.scalars(select(Item.external_id).where(Item.run_id == self.run.id, Item.external_id.in_(ids)))
         )
 
-    @staticmethod
-    def _unchanged(document: Document, ref: ItemRef) -> bool:
-        live = document.state in ("live", "held")
+    def _unchanged(self, document: Document, ref: ItemRef) -> bool:
+        live = document.state in ("live", "held") and not self.anew
         return live and ref.version is not None and document.source_version == ref.version
 
     def _place(self, document: Document, ref: ItemRef, target: AclNode) -> None:
@@ -249,6 +250,8 @@ class Listing:
         self.run.listed_all = True
         self.run.state = "working"
         self.run.access_failed = not last.access_complete
+        if self.run.kind != PERMISSIONS:
+            self.source.structure = self.structure
         if last.access_complete:
             freshen(self.session, self.source, self.run)
         judge(self.session, self.settings, self.run, self._unseen() if last.full else [])
@@ -257,6 +260,11 @@ class Listing:
         alive = (Document.source_id == self.source.id) & Document.state.in_(["live", "held"])
         unseen = or_(Document.seen_run_id.is_(None), Document.seen_run_id < self.run.id)
         return self.session.scalars(select(Document.id).where(alive, unseen)).all()
+
+
+def outdated(source: Source, structure: str) -> bool:
+    """Whether the source's texts were split otherwise than they would be now."""
+    return source.structure is not None and source.structure != structure
 
 
 def freshen(session: Session, source: Source, run: Run) -> None:

@@ -14,7 +14,7 @@ from core.jobs import Claim, backoff_s, renew, settle
 from core.tables import Item, Run, Source
 from core.telemetry import logger
 from ingest.dispatch import OPEN
-from ingest.listing import Listing, begin, pages
+from ingest.listing import Listing, begin, outdated, pages
 from ingest.model import Change, Checkpoint, Connector, JsonObject, SourceError
 from ingest.parse_stage import unexpected
 from ingest.permissions import crawl, tells_access
@@ -45,7 +45,7 @@ def _list(pipeline: Pipeline, held: Claim) -> None:
         source = session.get_one(Source, run.source_id)
         session.expunge_all()
     ends = time.monotonic() + TURN_S
-    for page in pages(_changes(pipeline.connectors.open(source), run, source)):
+    for page in pages(_changes(pipeline.connectors.open(source), run, source, pipeline.structure)):
         with pipeline.db.write() as session:
             going_on = _store(pipeline, session, held, page, turn_over=time.monotonic() > ends)
         pipeline.wake("parse")
@@ -54,10 +54,11 @@ def _list(pipeline: Pipeline, held: Claim) -> None:
     raise SourceError(f"the listing of source {source.key!r} ended without a complete checkpoint")
 
 
-def _changes(connector: Connector, run: Run, source: Source) -> Iterator[Change]:
+def _changes(connector: Connector, run: Run, source: Source, structure: str) -> Iterator[Change]:
     if run.kind == PERMISSIONS:
         return crawl(connector, _from(run, source.access_cursor if tells_access(connector) else None))
-    return connector.changes(_from(run, source.cursor if run.kind == "content" else None))
+    since = source.cursor if run.kind == "content" and not outdated(source, structure) else None
+    return connector.changes(_from(run, since))
 
 
 def _from(run: Run, cursor: JsonObject | None) -> JsonObject | None:
@@ -70,7 +71,7 @@ def _store(pipeline: Pipeline, session: Session, held: Claim, page: list[Change]
     renew(session, Run, [held], lease_s=settings.lease_s)
     run = session.get_one(Run, held.id)
     before = run.checkpoint
-    done = Listing(session, run, settings).apply(page)
+    done = Listing(session, run, settings, pipeline.structure).apply(page)
     at_rest_point = isinstance(page[-1], Checkpoint) and run.checkpoint != before
     if at_rest_point:
         run.attempts = 0

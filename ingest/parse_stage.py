@@ -27,9 +27,6 @@ from ingest.refs import load_ref
 from ingest.runs import fail_item, postpone_item
 from ingest.splitting import split
 
-STRUCTURE_VERSION = 3
-"""Raised when parsing or splitting changes what it makes of the same bytes, so that a sync splits anew."""
-
 
 def parse_item(pipeline: Pipeline, held: Claim) -> None:
     """Takes one item through fetch, parse and split; every outcome is written under its lease."""
@@ -67,12 +64,12 @@ def _parse(pipeline: Pipeline, held: Claim) -> None:
         raise ItemError("worker_lost", f"{item.external_id}: {held.token} workers were lost with it")
     ref = load_ref(item.payload)
     content = body or pipeline.connectors.open(source).fetch(ref)
-    digest = name_content(content, ref, pipeline.settings.chunk_tokens)
+    digest = name_content(content, ref, pipeline.structure)
     if digest == known.content_hash and known.version_id is not None:
         _same(pipeline, held, ref)
         return
     parsed = _structure(pipeline, content)
-    size = pipeline.settings.chunk_tokens
+    size = pipeline.stack.chunk_tokens
     name = content.name if content.body is not None else ""
     drafts = split(parsed, pipeline.stack.tokenizer, max_tokens=size, name=name, previous=before)
     if not drafts:
@@ -131,10 +128,10 @@ def _drop_upload(session: Session, item: Item) -> None:
         session.execute(delete(Upload).where(Upload.id == upload))
 
 
-def name_content(content: Content, ref: ItemRef, chunk_tokens: int) -> str:
+def name_content(content: Content, ref: ItemRef, structure: str) -> str:
     """Names everything that decides the chunks of a document, so that equal names need no work."""
     digest = hashlib.blake2b(digest_size=16)
-    shape = [STRUCTURE_VERSION, chunk_tokens, content.name, content.title or ref.title, content.mime]
+    shape = [structure, content.name, content.title or ref.title, content.mime]
     digest.update(json.dumps(shape).encode())
     if content.elements is not None:
         rows = [[e.kind, e.text, e.level, e.page, e.header] for e in content.elements]

@@ -16,6 +16,9 @@ from ingest.parsing.ocr import program
 from ingest.parsing.sandbox import ParserPool, PoolSettings
 from ingest.sources import OpenConnectors
 
+STRUCTURE_VERSION = 3
+"""Raised when parsing or splitting changes what it makes of the same bytes, so that a sync splits anew."""
+
 
 class Pipeline:
     """The parts a worker holds: SQL, vectors, parsers, connectors. Constructing it opens nothing.
@@ -37,6 +40,11 @@ class Pipeline:
         self.connectors = OpenConnectors(db, settings, keyring)
         self.heart = Heart(db, settings.lease_s)
         self.meter = Meter(db)
+
+    @property
+    def structure(self) -> str:
+        """Names all but the content that decides how a document is split."""
+        return f"{STRUCTURE_VERSION}.{self.stack.chunk_tokens}"
 
     def close(self) -> None:
         """Stops parsers and closes connectors; SQL and vectors belong to the caller."""

@@ -18,9 +18,10 @@ from sqlalchemy.orm import Session
 from core.clock import db_now
 from core.db import Database
 from core.errors import ConflictError, NotFoundError
-from core.tables import ChunkPoint, Document, Generation, PointGarbage, VersionChunk
+from core.tables import Chunk, ChunkPoint, Document, Generation, PointGarbage, VersionChunk
 from core.telemetry import logger
 from embed.encoders.base import Encoder
+from embed.encoders.room import chunk_room, room
 from embed.encoders.spec import canonical
 from embed.generations import (
     BUILDING,
@@ -33,10 +34,13 @@ from embed.generations import (
     lock_generations,
 )
 from ingest.fill import fill
+from ingest.model import encoder_input
 from ingest.pipeline import Pipeline
 
 CHUNKS_AT_ONCE = 128
 BUSY_WAIT_S = 0.2
+LONGEST = 256
+"""Chunks, the longest ones, that are counted with the tokenizer of an encoder before it is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,8 @@ def begin(db: Database, encoder: Encoder, model: str) -> int:
         model: how every process finds the encoder: a name, or a folder.
 
     Raises:
-        ConflictError: there is none yet, the live one is of that encoder already, or another one is being built.
+        ConflictError: there is none yet, the live one is of that encoder already, another one is being built, or the
+            encoder would read stored chunks in part.
     """
     with db.write() as session:
         lock_generations(session)
@@ -73,6 +78,7 @@ def begin(db: Database, encoder: Encoder, model: str) -> int:
             return building.id
         if canonical(live.model or live.encoder) == canonical(model):
             raise ConflictError(f"the live index is of {model!r} already; there is nothing to do")
+        _refuse_cutting(session, encoder)
         return add_generation(session, encoder, model, from_row(live).sparse, state=BUILDING).id
 
 
@@ -218,6 +224,18 @@ def _pass(
         tell(progress(pipeline.db, generation.id))
         least = len(chunks) / rate if rate else 0.0
         stop.wait(max(least - (time.monotonic() - began), 0.0 if done else BUSY_WAIT_S))
+
+
+def _refuse_cutting(session: Session, encoder: Encoder) -> None:
+    """Counts the longest chunks as the encoder does; what it does not read could not be found by it."""
+    longest = select(Chunk.context, Chunk.text).where(Chunk.id.in_(_current())).order_by(Chunk.tokens.desc())
+    texts = [encoder_input(context, text) for context, text in session.execute(longest.limit(LONGEST))]
+    most = max(encoder.tokenizer.count(texts), default=0)
+    if most > room(encoder):
+        raise ConflictError(
+            f"encoder {encoder.name} reads {room(encoder)} tokens of a chunk, and stored ones have up to {most}: set "
+            f"chunk_tokens to {chunk_room(encoder)} or less, sync, then try again"
+        )
 
 
 def _current() -> Select[int]:

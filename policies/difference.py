@@ -19,7 +19,7 @@ _DECIDES_NOTHING = frozenset(
     {
         "access", "access_hash", "base", "config", "content_hash", "content_synced_at", "created_at",
         "access_cursor", "cursor", "deleted_at", "epoch_from", "epoch_to", "pending", "pending_run_id", "priority",
-        "schedule", "source_version", "title", "version_id",
+        "schedule", "source_version", "structure", "title", "version_id",
     }
 )  # fmt: skip
 _BY_PERSON = frozenset({"group", "membership", "user"})

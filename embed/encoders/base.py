@@ -51,6 +51,11 @@ class Encoder(Protocol):
         ...
 
     @property
+    def passage_prompt(self) -> str:
+        """What it puts before every passage; often nothing."""
+        ...
+
+    @property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer alone; available before `warm_up`."""
         ...

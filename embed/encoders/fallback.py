@@ -45,6 +45,11 @@ class FallbackEncoder:
         return self._first.max_tokens
 
     @property
+    def passage_prompt(self) -> str:
+        """What stands before every passage, the same for both."""
+        return self._first.passage_prompt
+
+    @property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer alone, the same for both."""
         return self._first.tokenizer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from embed.encoders.base import Tokenizer
+from embed.encoders.room import CONTEXT_TOKENS
 from ingest.model import ChunkDraft, ElementKind, Parsed
 from ingest.splitting.naming import told
 from ingest.splitting.packing import pack, render
@@ -18,7 +19,7 @@ def split(
     tokenizer: Tokenizer,
     *,
     max_tokens: int = 200,
-    context_tokens: int = 48,
+    context_tokens: int = CONTEXT_TOKENS,
     name: str = "",
     previous: Collection[str] = (),
 ) -> list[ChunkDraft]:

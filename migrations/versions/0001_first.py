@@ -669,6 +669,7 @@ def upgrade() -> None:  # noqa: PLR0915
         sa.Column("priority", BIG, nullable=False),
         sa.Column("cursor", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("access_cursor", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("structure", sa.String(), nullable=True),
         sa.Column("content_synced_at", sa.BigInteger(), nullable=True),
         sa.Column("access_synced_at", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),

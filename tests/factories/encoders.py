@@ -25,6 +25,7 @@ class WordEncoder:
     tag = "word-hash/numpy"
     dimension = DIMENSION
     max_tokens = 512
+    passage_prompt = ""
 
     def __init__(self, delay_s: float = 0.0) -> None:
         self.delay_s = delay_s

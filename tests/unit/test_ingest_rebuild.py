@@ -242,6 +242,16 @@ def test_only_one_is_built_at_a_time(ambit: Installation) -> None:
         begin_back(ambit.db)
 
 
+def test_an_encoder_that_would_read_chunks_in_part_is_refused(ambit: Installation, files: Path) -> None:
+    write(files, 6, "The pressure of the valve is checked each morning. " * 40)
+    ambit.sync()
+    short = HalfEncoder()
+    short.max_tokens = 120
+    with pytest.raises(ConflictError, match=r"reads 116 tokens of a chunk, and stored ones have up to 2\d\d:"):
+        begin(ambit.db, short, OTHER)
+    assert rebuild.building(ambit.db) is None
+
+
 def test_the_row_says_which_encoder_makes_the_vectors(ambit: Installation) -> None:
     """The settings name the first encoder still, in this process and in any other."""
     start(ambit)
