@@ -249,8 +249,8 @@ def person_in(session: Session, cred: Credential, name: str) -> Caller:
     if cred.holder is not None:
         return _token_person(session, cred)
     subject = _subject(session, cred, name)
-    app = session.get(App, cred.app_id)
-    if subject is None or app is None or not may_act_for(session, subject, app):
+    app = None if subject is None else subject.app
+    if subject is None or app is None or not may_act_for(session, subject, app.acts_for):
         raise ForbiddenError("this app may not act for the person it names; an admin can add them to its acts_for")
     return Caller(tenant=cred.tenant, user=subject.name, app=cred.app)
 
@@ -286,7 +286,30 @@ def asker(request: Request, ctx: Ctx) -> Caller:
         return _from_here(request, person_in(session, cred, name or ""))
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who asks, not yet checked: for routes that work in a thread, which check it there, at no second one's cost."""
+
+    _request: Request
+    _ctx: Context
+
+    def caller(self) -> Caller:
+        """The person, as `asker` finds them, with its errors."""
+        return asker(self._request, self._ctx)
+
+
+async def asking(request: Request, ctx: Ctx) -> Asking:
+    """As `asker`, to be checked by the route itself; one who shows no key at all is refused here.
+
+    Raises:
+        UnauthenticatedError: there is none, or more than one.
+    """
+    _presented(request)
+    return Asking(request, ctx)
+
+
 setattr(asker, "ambit_right", "key:query")  # noqa: B010 - as `api.rights.marked` does
+setattr(asking, "ambit_right", "key:query")  # noqa: B010
 
 
 def _from_here(request: Request, caller: Caller) -> Caller:
@@ -295,6 +318,7 @@ def _from_here(request: Request, caller: Caller) -> Caller:
 
 
 Asker = Annotated[Caller, Depends(asker)]
+ToCheck = Annotated[Asking, Depends(asking)]
 
 
 def viewer(request: Request, ctx: Ctx, cred: Cred) -> Caller | None:

@@ -20,7 +20,7 @@ def is_key(value: str) -> bool:
 
 def public_id(prefix: str) -> str:
     """A random name such as `doc_k3v9…` that says nothing of how many others exist (100 bits)."""
-    return prefix + "_" + "".join(secrets.choice(_ALPHABET) for _ in range(20))
+    return prefix + "_" + "".join(_ALPHABET[byte % 32] for byte in secrets.token_bytes(20))
 
 
 def chunk_hash(encoder_input: str) -> str:

@@ -124,7 +124,7 @@ def administered(session: Session, tenant: int) -> bool:
     reachable = [app for app in apps if app.acts_for]
     people = load_people(session, tenant).values() if reachable else ()
     return any(
-        _keeps(session, subject, at) and may_act_for(session, subject, app)
+        _keeps(session, subject, at) and may_act_for(session, subject, app.acts_for)
         for app in reachable
         for subject in (who(session, tenant, user=one.key, app=app.key) for one in people)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,12 +22,13 @@ from policies.principals import split
 
 @dataclass(frozen=True, slots=True)
 class AppView:
-    """An app's part in a decision. `sources` None: all."""
+    """An app's part in a decision. `sources` None: all; `acts_for` names those whom it may ask for."""
 
     id: int
     key: str
     principal: int
     sources: frozenset[str] | None
+    acts_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ _USER = Prepared(
     )
 )
 _APP = Prepared(
-    select(App.id, App.key, App.sources, Principal.id.label("principal"))
+    select(App.id, App.key, App.sources, App.acts_for, Principal.id.label("principal"))
     .join(Principal, (Principal.subject_id == App.id) & (Principal.kind == "app") & (Principal.key == App.key))
     .where(
         App.tenant_id == bindparam("tenant"),
@@ -169,22 +170,27 @@ def _app(session: Session, caller: Caller) -> AppView | None:
     if row is None:
         return None
     sources = None if row.sources is None else frozenset(row.sources)
-    return AppView(id=row.id, key=row.key, principal=row.principal, sources=sources)
+    return AppView(id=row.id, key=row.key, principal=row.principal, sources=sources, acts_for=tuple(row.acts_for))
 
 
-def may_act_for(session: Session, subject: Subject, app: App) -> bool:
-    """Whether an app may name this person: one of the principals it acts for is one of theirs."""
+_NAMED = Prepared(
+    select(Principal.id).where(
+        Principal.tenant_id == bindparam("tenant"),
+        Principal.kind == bindparam("kind"),
+        Principal.key == bindparam("key"),
+    )
+)
+
+
+def may_act_for(session: Session, subject: Subject, acts_for: Iterable[str]) -> bool:
+    """Whether an app may name this person: one of the principals it `acts_for` is one of theirs."""
     if subject.nobody:
         return False
-    for name in app.acts_for:
+    for name in acts_for:
         kind, key = split(name)
         if kind == EVERYONE:
             return True
-        found = session.execute(
-            select(Principal.id).where(
-                Principal.tenant_id == subject.tenant, Principal.kind == kind, Principal.key == key
-            )
-        ).scalar_one_or_none()
-        if found in subject.principals:
+        found = _NAMED.first(session, tenant=subject.tenant, kind=kind, key=key)
+        if found is not None and found.id in subject.principals:
             return True
     return False
