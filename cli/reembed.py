@@ -33,6 +33,14 @@ EVALUATE = Annotated[
         "--evaluate", help="Data set to measure both encoders on first; else reembed_evaluation.", show_default=False
     ),
 ]
+AS = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        help="Whom to ask as, where the data set has no corpus and asks of this installation's documents; recorded.",
+        show_default=False,
+    ),
+]
 FORCE = Annotated[bool, typer.Option("--force", help="Go on although the new encoder finds worse.")]
 BACK = Annotated[bool, typer.Option("--switch-back", help="Catch the former index up and make it live again.")]
 DROP = Annotated[bool, typer.Option("--drop", help="Remove every index that is not live; stops one being built.")]
@@ -50,6 +58,7 @@ def reembed(
     backend: BACKEND = None,
     rate: RATE = None,
     evaluate: EVALUATE = None,
+    as_: AS = None,
     force: FORCE = False,
     switch_back: BACK = False,
     drop: DROP = False,
@@ -68,13 +77,36 @@ def reembed(
         if drop:
             _drop(context, store, here=here)
             return
-        measured = _measured(context, store, encoder, evaluate, force=force) if encoder is not None else None
+        path = evaluate or context.settings.reembed_evaluation
+        after = encoder is not None and path is not None and _asks_built(path, as_, here=here)
+        measured = None
+        if encoder is not None and not after:
+            measured = _measured(context, store, encoder, path, force=force)
         number = _begin(store, encoder)
         if here:
-            _build(context, store, rate)
+            judge = _Judge(context, store, path, as_ or "", force=force) if path is not None and after else None
+            _build(context, store, rate, judge)
+            measured = judge.told if judge is not None else measured
         else:
             _follow(context, store, number)
         _report(context, store, number, measured)
+
+
+def _asks_built(path: Path, user: str | None, *, here: bool) -> bool:
+    """Whether the data set asks of the installation's own documents, so that it is the built index that is measured.
+
+    Raises:
+        InvalidError: nobody was named to ask as, or a server would switch before anything was measured.
+    """
+    from evaluation.datasets import has_corpus
+
+    if has_corpus(path):
+        return False
+    if user is None:
+        raise InvalidError(f"{path} has no corpus.jsonl: it asks of this installation's documents; say --as whom")
+    if not here:
+        raise InvalidError("`ambit serve` switches by itself; stop it, to measure the built index first")
+    return True
 
 
 def _works_here(context: Context) -> bool:
@@ -96,7 +128,6 @@ def _measured(context: Context, store: Store, encoder: str, path: Path | None, *
     from embed.generations import standing_generation
     from ingest.rebuild import building
 
-    path = path or context.settings.reembed_evaluation
     live = standing_generation(store.db)
     if live is None or building(store.db) is not None or canonical(encoder) == canonical(live.model):
         return None
@@ -119,11 +150,32 @@ def _begin(store: Store, encoder: str | None) -> int:
     return begin(store.db, store.runtime.stack.encoder_of(model), model)
 
 
-def _build(context: Context, store: Store, rate: float | None) -> None:
+def _build(context: Context, store: Store, rate: float | None, judge: _Judge | None) -> None:
     from ingest.rebuild import build
 
     limit = store.runtime.settings.reembed_rate if rate is None else rate
-    build(store.runtime.pipeline, rate=limit, tell=_Teller(context))
+    build(store.runtime.pipeline, rate=limit, tell=_Teller(context), judge=judge or (lambda number: None))
+
+
+class _Judge:
+    """Measures the whole new index beside the live one, before the switch."""
+
+    def __init__(self, context: Context, store: Store, path: Path, user: str, *, force: bool) -> None:
+        self._context, self._store, self._path, self._user, self._force = context, store, path, user, force
+        self.told: dict[str, Any] | None = None
+
+    def __call__(self, number: int) -> None:
+        """Compares, and refuses what finds worse.
+
+        Raises:
+            EncoderWorseError: worse than is allowed, and nobody forced it; the index stays as built.
+        """
+        from cli.reembed_compare import built, data
+
+        found = built(self._context, self._store, self._path, self._user, number)
+        self.told = data(found)
+        if not self._force:
+            found.check(self._context.settings.reembed_margin)
 
 
 def _follow(context: Context, store: Store, number: int) -> None:

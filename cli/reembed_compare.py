@@ -1,4 +1,4 @@
-"""What `ambit reembed` shows before it begins: how the new encoder does beside the one in use."""
+"""What `ambit reembed` shows before it switches: how the new encoder does beside the one in use."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cli.context import Context
+    from cli.store import Store
     from evaluation.comparing import Comparison
 
 _SHOWN = ("ndcg10", "recall10", "recall100")
@@ -23,6 +24,26 @@ def compared(context: Context, old: str, new: str, path: Path) -> Comparison:
     dataset = load(path)
     context.note(f"measuring {old} and {new} on {dataset.name}: {len(dataset.corpus)} documents, twice ingested")
     found = compare_encoders(dataset, context.settings, old, new)
+    if not context.json:
+        show(context.out, found)
+    return found
+
+
+def built(context: Context, store: Store, path: Path, user: str, new: int) -> Comparison:
+    """Asks both indexes of this installation, as a person, what the data set at `path` asks of its documents."""
+    from cli.asking import act_as
+    from evaluation.datasets import load_questions
+    from evaluation.generations import GenerationComparer
+    from ingest.rebuild import live_number
+    from policies.subject import Caller
+
+    dataset, live = load_questions(path), live_number(store.db)
+    assert live is not None
+    caller = Caller(store.tenant, act_as(store.runtime, store.tenant, user, "evaluation"))
+    context.note(f"measuring both indexes on {dataset.name} as {caller.user}: {len(dataset.queries)} questions")
+    runtime = store.runtime
+    comparer = GenerationComparer(runtime.settings, runtime.db, runtime.stack, runtime.audit, caller)
+    found = comparer.compare(dataset, live, new)
     if not context.json:
         show(context.out, found)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import shlex
 import threading
@@ -58,6 +59,14 @@ class VectorStack:
         self._encoders: dict[str, Encoder] = {}
         self._verified: set[str] = set()
         self._live_model: str | None = None
+        self._pinned: int | None = None
+
+    def pinned(self, number: int) -> VectorStack:
+        """The same parts, searching generation `number` whichever is live."""
+        _ = self.index  # one process opens it once
+        view = copy.copy(self)
+        vars(view)["_pinned"] = number
+        return view
 
     @property
     def index(self) -> VectorIndex:
@@ -124,6 +133,7 @@ class VectorStack:
             EncoderMismatchError: the live generation's encoder is not on this machine, or is not what it was.
             NotFoundError: there is no generation `number`.
         """
+        number = self._pinned if number is None else number
         if number is None:
             found = live_generation(self._db, self._first_encoder, self._first_params)
             self._fitting(found)

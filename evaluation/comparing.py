@@ -48,7 +48,7 @@ class Comparison:
             raise EncoderWorseError(
                 f"nDCG@10 of {self.new.name} on {self.new.dataset} is {-found.mean:.4f} below that of {self.old.name} "
                 f"({found.low:+.4f} to {found.high:+.4f}, p = {found.p:.4f}), and {margin} is allowed: nothing was "
-                "changed; choose another, or say --force"
+                "switched; choose another, or say --force"
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,11 @@ class Dataset:
     qrels: Mapping[str, Mapping[str, int]]
 
 
+def has_corpus(path: Path) -> bool:
+    """Whether a data set brings its documents; one that brings none is about those of the installation."""
+    return (path / "corpus.jsonl").is_file()
+
+
 def load(path: Path) -> Dataset:
     """The data set in a folder. Judgements of queries or documents that are not there are an error.
 
@@ -51,18 +56,28 @@ def load(path: Path) -> Dataset:
         DatasetError: a file is missing, a line is not of the layout, or nothing is judged relevant.
     """
     corpus = {key: Text(str(row.get("title") or ""), str(row["text"])) for key, row in _rows(path / "corpus.jsonl")}
+    dataset = load_questions(path)
+    strange = next((one for grades in dataset.qrels.values() for one in grades if one not in corpus), None)
+    if strange is not None:
+        raise DatasetError(f"{path}: document {strange!r} is judged and not in corpus.jsonl")
+    return replace(dataset, corpus=corpus)
+
+
+def load_questions(path: Path) -> Dataset:
+    """Queries and judgements alone; the ids of their documents are `SOURCE/ID`, the id being the source's own.
+
+    Raises:
+        DatasetError: as `load`.
+    """
     asked = {key: str(row["text"]) for key, row in _rows(path / "queries.jsonl")}
     judged = _judged(_found(path))
-    for query, grades in judged.items():
-        if query not in asked:
-            raise DatasetError(f"{path}: query {query!r} is judged and not in queries.jsonl")
-        strange = next((one for one in grades if one not in corpus), None)
-        if strange is not None:
-            raise DatasetError(f"{path}: document {strange!r} is judged and not in corpus.jsonl")
+    strange = next((one for one in judged if one not in asked), None)
+    if strange is not None:
+        raise DatasetError(f"{path}: query {strange!r} is judged and not in queries.jsonl")
     kept = {query: grades for query, grades in judged.items() if any(grade > 0 for grade in grades.values())}
     if not kept:
         raise DatasetError(f"{path}: no document is judged relevant to any query")
-    return Dataset(path.resolve().name, corpus, {query: asked[query] for query in kept}, kept)
+    return Dataset(path.resolve().name, {}, {query: asked[query] for query in kept}, kept)
 
 
 def _found(path: Path) -> Path:

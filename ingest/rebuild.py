@@ -132,6 +132,7 @@ def build(
     rate: float = 0.0,
     stop: threading.Event | None = None,
     tell: Callable[[Progress], None] = lambda progress: None,
+    judge: Callable[[int], None] = lambda number: None,
 ) -> int | None:
     """Fills the building generation, if there is one, and makes it live; its id, None where it did not come to that.
 
@@ -140,6 +141,7 @@ def build(
     Args:
         rate: most chunks a second; 0: no limit.
         stop: ends it after the batch in hand.
+        judge: is given the whole generation before it goes live, and raises where it should not: it stays as built.
     """
     stop = stop or threading.Event()
     number = building(pipeline.db)
@@ -147,9 +149,13 @@ def build(
         return None
     try:
         generation = pipeline.stack.generation(number)
+        judged = False
         while not stop.is_set() and building(pipeline.db) == number:
             _pass(pipeline, generation, rate, stop, tell)
-            if not stop.is_set() and switch(pipeline.db, number):
+            if not judged and not stop.is_set() and not _lacking(pipeline.db, number):
+                judge(number)
+                judged = True
+            if judged and not stop.is_set() and switch(pipeline.db, number):
                 logger().info("generation.live", generation=number, encoder=generation.encoder)
                 return number
     except NotFoundError:
@@ -249,6 +255,11 @@ def _missing(generation: int, *, after: int) -> Select[int]:
         ChunkPoint.generation_id == generation, ChunkPoint.chunk_id == VersionChunk.chunk_id
     )
     return _current().where(VersionChunk.chunk_id > after, ~noted.exists()).order_by(VersionChunk.chunk_id)
+
+
+def _lacking(db: Database, number: int) -> bool:
+    with db.read() as session:
+        return session.scalars(_missing(number, after=0).limit(1)).first() is not None
 
 
 def _building(session: Session) -> Generation | None:

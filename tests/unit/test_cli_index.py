@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from cli.serving import announced
 from core.settings import Settings
-from core.tables import Generation
+from core.tables import AuditEntry, ChunkPoint, Generation
 from embed.encoders.base import Encoder, Vectors
 from embed.stack import VectorStack
 from ingest import keeper
@@ -131,6 +131,55 @@ def test_an_encoder_that_finds_worse_is_refused_unless_forced(made: Installation
     forced = ambit(folder, "--json", "reembed", "--encoder", BAD, "--evaluate", str(labelled), "--force")
     assert forced.json["evaluation"]["differences"]["ndcg10"]["mean"] == pytest.approx(-0.5)
     assert generations(made) == {1: "retired", 2: "live"}
+
+
+@pytest.fixture
+def own_questions(made: Installation, labelled: Path, tmp_path: Path) -> Path:
+    """The same questions of documents that the installation itself holds; ana may not read the third."""
+    corpus = (labelled / "corpus.jsonl").read_text("utf-8").splitlines()
+    for row in map(json.loads, corpus):
+        (tmp_path / "files" / f"{row['_id']}.txt").write_text(row["text"], "utf-8")
+    access = "allow: [everyone]\nfiles:\n  3.txt: {deny: [user:ana]}\n"
+    (tmp_path / "files" / ".access.yaml").write_text(access, "utf-8")
+    made.sync()
+    made.runtime.stack.close()
+    folder = tmp_path / "own"
+    folder.mkdir()
+    shutil.copy(labelled / "queries.jsonl", folder)
+    (folder / "qrels.tsv").write_text("".join(f"q{key}\tfiles/{key}.txt\t1\n" for key in "123"), "utf-8")
+    return folder
+
+
+def test_the_built_index_is_measured_on_questions_of_its_own_documents(made: Installation, own_questions: Path) -> None:
+    folder, asked = made.settings.data_dir, ("--evaluate", str(own_questions), "--as", "ana")
+    refused = ambit(folder, "--json", "reembed", "--encoder", BAD, *asked)
+    assert (refused.status, refused.json["code"]) == (2, "encoder_worse")
+    assert generations(made) == {1: "live", 2: "building"}
+    with made.db.read() as session:
+        noted = sorted(session.scalars(select(ChunkPoint.generation_id)))
+    assert noted == [1] * (DOCUMENTS + 3) + [2] * (DOCUMENTS + 3), "it was built whole before it was judged"
+    forced = ambit(folder, "--json", "reembed", "--encoder", BAD, *asked, "--force").json
+    found = forced["evaluation"]
+    assert found["old"]["ndcg10"]["mean"] == pytest.approx(2 / 3), "what ana may not read is not found for her"
+    assert found["new"]["ndcg10"]["mean"] < found["old"]["ndcg10"]["mean"]
+    assert generations(made) == {1: "retired", 2: "live"}
+    with made.db.read() as session:
+        acts = [entry.body for entry in session.scalars(select(AuditEntry).where(AuditEntry.kind == "act_as"))]
+    assert [(body["user"], body["for"]) for body in acts][-1] == ("ana", "evaluation")
+
+
+def test_questions_of_the_installation_need_a_person_known_documents_and_no_server(
+    made: Installation, own_questions: Path
+) -> None:
+    folder, asked = made.settings.data_dir, ("--json", "reembed", "--encoder", OTHER, "--evaluate", str(own_questions))
+    assert "say --as whom" in ambit(folder, *asked).json["detail"]
+    with announced(folder, "http://127.0.0.1:1", works=True, alone=True):
+        assert "switches by itself" in ambit(folder, *asked, "--as", "ana").json["detail"]
+    assert generations(made) == {1: "live"}
+    (own_questions / "qrels.tsv").write_text("q1\tfiles/none.txt\t1\n", "utf-8")
+    told = ambit(folder, *asked, "--as", "ana").json
+    assert told["code"] == "dataset_invalid"
+    assert "'files/none.txt' is judged and not in this installation" in told["detail"]
 
 
 def test_an_encoder_that_finds_as_well_goes_live(
