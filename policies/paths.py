@@ -9,9 +9,13 @@ from core.tables import Membership, Principal
 from policies.model import EVERYONE
 from policies.subject import Subject
 
+_TOKEN = 0
+"""Stands for the caller's token among the ids of principals, of which none is 0."""
+
 
 def membership_path(session: Session, subject: Subject, principal: int) -> tuple[str, ...]:
-    """Names from `user:<id>` to the principal, each a member of the next, by the fewest steps.
+    """Names from `user:<id>` to the principal, each a member of the next, by the fewest steps; `token` stands before
+    a group that the caller's token puts them into.
 
     The app through which the caller asks is a path of its own; one the caller does not hold has none.
     """
@@ -39,7 +43,7 @@ def _steps(session: Session, subject: Subject) -> dict[int, int | None]:
     ).all()
     first = sorted(own, key=lambda row: (row.kind != "user", row.key != subject.name, row.id))
     steps: dict[int, int | None] = {row.id: None for row in first}
-    above = _containers(session, subject)
+    above = _containers(session, subject, first[0].id)
     frontier = list(steps)
     while frontier:
         reached: list[int] = []
@@ -52,8 +56,10 @@ def _steps(session: Session, subject: Subject) -> dict[int, int | None]:
     return steps
 
 
-def _containers(session: Session, subject: Subject) -> dict[int, list[int]]:
-    """The groups the caller holds that directly hold each of the caller's principals."""
+def _containers(session: Session, subject: Subject, own: int) -> dict[int, list[int]]:
+    """The groups the caller holds that directly hold each of the caller's principals, and the token, which is the
+    caller's `own`.
+    """
     container = aliased(Principal)
     rows = session.execute(
         select(Membership.member_id, Membership.container_id)
@@ -69,9 +75,19 @@ def _containers(session: Session, subject: Subject) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for member, above in rows:
         found.setdefault(member, []).append(above)
+    if subject.claimed:
+        found.setdefault(own, []).append(_TOKEN)
+        found[_TOKEN] = _claimed(session, subject)
     return found
+
+
+def _claimed(session: Session, subject: Subject) -> list[int]:
+    rows = select(Principal.id).where(
+        Principal.id.in_(sorted(subject.principals)), Principal.kind == "group", Principal.key.in_(subject.claimed)
+    )
+    return list(session.scalars(rows.order_by(Principal.key)))
 
 
 def _names(session: Session, ids: list[int]) -> dict[int, str]:
     rows = session.execute(select(Principal.id, Principal.kind, Principal.key).where(Principal.id.in_(ids)))
-    return {id_: EVERYONE if kind == EVERYONE else f"{kind}:{key}" for id_, kind, key in rows}
+    return {_TOKEN: "token", **{id_: EVERYONE if kind == EVERYONE else f"{kind}:{key}" for id_, kind, key in rows}}

@@ -44,6 +44,7 @@ class Subject:
             errs.
         ends_at: when this stops being so by itself; None: not before the next epoch.
         notes: what of the person does not count at present and why, for explanations.
+        claimed: keys of the groups that their token puts them into, for explanations.
     """
 
     tenant: int
@@ -58,6 +59,7 @@ class Subject:
     unknown: frozenset[str] = frozenset()
     ends_at: datetime | None = None
     notes: tuple[str, ...] = ()
+    claimed: tuple[str, ...] = ()
     claims: str = ""
     """Digest of what a token's claims give and take; part of a cache's key."""
 
@@ -142,6 +144,7 @@ def resolve_subject(session: Session, caller: Caller) -> Subject:
         unknown=doubt.unknown,
         ends_at=min((one for one in (held.ends_at, claims.ends_at) if one is not None), default=None),
         notes=doubt.notes,
+        claimed=claims.groups,
         claims=claims.digest,
     )
 

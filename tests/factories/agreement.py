@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,17 +12,26 @@ from core.db import Database
 from core.ids import chunk_hash, point_id
 from embed.index.base import CollectionSpec, Payload, Point, SearchRequest, SparseVector, VectorIndex
 from policies import decide, scope, subject
+from policies.claims import claims_of
 from tests.factories import oracle
 from tests.factories.world import Built, WDoc, World, build
 
 
 def callers(world: World) -> Iterator[tuple[str, str | None]]:
-    """Every person by key and by address, and somebody unknown, through every app, none, and an unknown one."""
-    people = [*world.users, *sorted({user.email for user in world.users.values() if user.email}), "stranger"]
-    for person in people:
+    """Every person through every app and none; by address, somebody unknown, and through an unknown app."""
+    for person in world.users:
         yield person, None
         yield from ((person, app) for app in world.apps)
-    yield people[0], "no-such-app"
+    yield from ((address, None) for address in sorted({one.email for one in world.users.values() if one.email}))
+    yield "stranger", None
+    yield "ana", "no-such-app"
+
+
+def caller_of(world: World, built: Built, person: str, app: str | None) -> subject.Caller:
+    """The person with the token by which the world says they ask."""
+    user = world.users.get((oracle.email_owner(world, person) or "") if "@" in person else person)
+    claims = claims_of(user.claimed, {}, overage=user.overage) if user else None
+    return subject.Caller(built.tenant, person, app, world.address, claims)
 
 
 def found(selected: scope.ReadScope, node: int, source: int) -> bool:
@@ -45,22 +54,37 @@ def check(db: Database, world: World, *, directory_first: bool = True) -> list[s
     return differences(db, world, built)
 
 
-def differences(db: Database, world: World, built: Built, cache: scope.ScopeCache | None = None) -> list[str]:
-    """Where decide, scope and oracle differ about a world already written."""
+def differences(
+    db: Database,
+    world: World,
+    built: Built,
+    cache: scope.ScopeCache | None = None,
+    *,
+    asking: Iterable[tuple[str, str | None]] | None = None,
+    at: int = 0,
+) -> list[str]:
+    """Where decide, scope and oracle differ about a world already written, `at` seconds after it was."""
     with db.read() as session:
-        return [line for person, app in callers(world) for line in _one(session, world, built, (person, app), cache)]
+        asked = callers(world) if asking is None else asking
+        return [line for one in asked for line in _one(session, world, built, one, cache, at=at)]
 
 
 def _one(
-    session: Session, world: World, built: Built, caller: tuple[str, str | None], cache: scope.ScopeCache | None
+    session: Session,
+    world: World,
+    built: Built,
+    caller: tuple[str, str | None],
+    cache: scope.ScopeCache | None,
+    *,
+    at: int,
 ) -> Iterator[str]:
     person, app = caller
-    who = subject.resolve_subject(session, subject.Caller(built.tenant, person, app, world.address))
+    who = subject.resolve_subject(session, caller_of(world, built, person, app))
     verdicts: Mapping[int, decide.Verdict] = decide.decide(session, who, built.documents.values())
     selected = scope.readable(session, who, cache)
     for key, id_ in built.documents.items():
         case = f"{person} through {app}: {key}"
-        expected = oracle.allowed(world, person, app, key)
+        expected = oracle.allowed(world, person, app, key, at)
         if verdicts[id_].allowed != expected:
             yield f"{case}: decide says {verdicts[id_].reason}, the oracle {expected}"
         if key in world.foreign:
@@ -69,7 +93,8 @@ def _one(
         passes = found(selected, built.nodes[node], built.sources[world.nodes[node].source])
         if expected and not passes:
             yield f"{case}: readable, but not in the scope"
-        if passes != oracle.allowed(plain(world, key), person, app, key):
+        of_place = expected if plain(world, key) == world else oracle.allowed(plain(world, key), person, app, key, at)
+        if passes != of_place:
             yield f"{case}: the scope says {passes} of the place"
 
 

@@ -6,11 +6,29 @@ docstring names the reading and `docs/access.md` its case.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 from tests.factories import oracle_rules
 from tests.factories.world import WEntry, World
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def once_a_world(function: F) -> F:
+    """Keeps what a function of a world answers with that world, which never changes."""
+
+    @wraps(function)
+    def kept(world: World, *asked: Any, **more: Any) -> Any:
+        held = vars(world).setdefault("answers", {})
+        key = (function.__name__, asked, *more.items())
+        if key not in held:
+            held[key] = function(world, *asked, **more)
+        return held[key]
+
+    return cast("F", kept)
 
 
 def allowed(world: World, user: str, app: str | None, document: str, at: int = 0) -> bool:
@@ -60,18 +78,19 @@ def _a_rule(world: World, effect: str, person: str, app: str | None, node: str, 
 def rule_says(world: World, when: str, person: str, app: str | None, node: str, *, at: int = 0) -> bool | str:
     """True, False or `errs`: what a condition comes to for a person at a place, by its effective labels.
 
-    While a directory is too old, nobody's groups are known, so a condition that speaks of them errs.
+    While a directory is too old, or their token has too many groups, nobody knows which groups they are in, so a
+    condition that speaks of them errs.
     """
-    if stale(world, at) and "principal.groups" in when:
-        return "errs"
     user = world.users[person]
+    if (stale(world, at) or user.overage) and "principal.groups" in when:
+        return "errs"
     principal = {name: value for name, value in user.attributes.items() if value is not None}
     principal = {"clearance": "internal", **principal, "id": person}
     principal["groups"] = sorted(n.partition(":")[2] for n in names_of(world, person, at) if n.startswith("group:"))
     principal.pop("email", None)
     if user.email and user.verified:
         principal["email"] = user.email.lower()
-    request: dict[str, object] = {"time": datetime.now(UTC)}
+    request: dict[str, object] = {"time": (world.began or datetime.now(UTC)) + timedelta(seconds=at)}
     if world.address:
         request["address"] = world.address
     return oracle_rules.says(
@@ -119,15 +138,21 @@ def stale(world: World, at: int) -> set[str]:
     }
 
 
-def maybe_names_of(world: World, person: str, at: int) -> set[str]:
-    """Every principal the person may be: what a directory that is too old last said, and whatever it may say now."""
+@once_a_world
+def maybe_names_of(world: World, person: str, at: int) -> frozenset[str]:
+    """Every principal the person may be: what a directory that is too old last said, and whatever it may say now;
+    and, where their token could not name all their groups, any.
+    """
     old = stale(world, at)
-    names = names_of(world, person, at, forget=False)
+    names = {*names_of(world, person, at, forget=False)}
     names |= {f"group:{group}" for group, stated in world.fed.items() if group in world.groups and old & set(stated)}
+    if world.users[person].overage:
+        names |= {f"group:{group}" for group in world.groups}
     return _closed(world, names, set())
 
 
-def names_of(world: World, person: str, at: int = 0, *, forget: bool = True) -> set[str]:
+@once_a_world
+def names_of(world: World, person: str, at: int = 0, *, forget: bool = True) -> frozenset[str]:
     """Every principal an active person is: id, e-mail, everyone, and all groups to any depth.
 
     Without `forget` also through directories that are too old.
@@ -139,7 +164,7 @@ def names_of(world: World, person: str, at: int = 0, *, forget: bool = True) -> 
     return _closed(world, names, stale(world, at) if forget else set())
 
 
-def _closed(world: World, names: set[str], old: set[str]) -> set[str]:
+def _closed(world: World, names: set[str], old: set[str]) -> frozenset[str]:
     """The names and every group above any of them, to any depth, without what some directories say."""
     while True:
         more = {
@@ -149,7 +174,7 @@ def _closed(world: World, names: set[str], old: set[str]) -> set[str]:
             if _directly_holds(world, group, name, old) and f"group:{group}" not in names
         }
         if not more:
-            return names
+            return frozenset(names)
         names |= more
 
 
@@ -234,7 +259,7 @@ def _in_force(entry: WEntry, app: str | None, at: int) -> bool:
     return begun and not ended and (entry.app is None or entry.app == app)
 
 
-def _deny_hits(world: World, entry: WEntry, names: set[str], app: str | None) -> bool:
+def _deny_hits(world: World, entry: WEntry, names: frozenset[str], app: str | None) -> bool:
     if not resolved(world, entry.principal):
         return not entry.waived
     if entry.principal.startswith("app:"):
@@ -242,7 +267,7 @@ def _deny_hits(world: World, entry: WEntry, names: set[str], app: str | None) ->
     return _same_name(entry.principal) in names
 
 
-def _gives(world: World, entry: WEntry, names: set[str]) -> bool:
+def _gives(world: World, entry: WEntry, names: frozenset[str]) -> bool:
     if entry.principal.startswith("app:") or not resolved(world, entry.principal):
         return False
     return _same_name(entry.principal) in names
@@ -259,5 +284,6 @@ def _directly_holds(world: World, group: str, name: str, old: set[str]) -> bool:
     if name in {_same_name(member) for member in world.members.get(group, ())}:
         return True
     if kind == "user":
-        return key in world.users and group in world.users[key].groups
+        user = world.users.get(key)
+        return user is not None and (group in user.groups or (group in user.claimed and not user.overage))
     return kind == "group" and group in world.groups.get(key, ())

@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 _TEXT = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
@@ -24,10 +25,15 @@ class _ErringError(Exception):
 def says(when: str, names: Names, classifications: Sequence[str]) -> bool | str:
     """What a condition comes to: True, False or `errs`."""
     try:
-        value = _Reading(classifications).of(ast.parse(_as_python(when), mode="eval").body, names)
+        value = _Reading(classifications).of(_tree(when), names)
     except _ErringError:
         return "errs"
     return value if isinstance(value, bool) else "errs"
+
+
+@cache
+def _tree(when: str) -> ast.expr:
+    return ast.parse(_as_python(when), mode="eval").body
 
 
 def _as_python(when: str) -> str:

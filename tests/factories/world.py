@@ -39,7 +39,10 @@ class WEntry:
 
 @dataclass(frozen=True)
 class WUser:
-    """A person; `groups` are keys. `by`: the directory that alone speaks of them; None: an admin does."""
+    """A person; `groups` are keys. `by`: the directory that alone speaks of them; None: an admin does.
+
+    `claimed`: groups that the token names by which they ask; `overage`: it had more than it could name.
+    """
 
     groups: tuple[str, ...] = ()
     email: str | None = None
@@ -47,6 +50,8 @@ class WUser:
     active: bool = True
     attributes: Mapping[str, Any] = field(default_factory=dict)
     by: str | None = None
+    claimed: tuple[str, ...] = ()
+    overage: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ class World:
     """Everything that decides. `groups` maps a known group to the groups that hold it; `members` adds principals,
     and `fed` the members that each directory states of a group.
 
-    `address` is where every question comes from.
+    `address` is where every question comes from. `began` is the time from which seconds count; None: the real one.
 
     `foreign` are documents of the same shape in another tenant, for which every name means somebody else.
     """
@@ -129,6 +134,7 @@ class World:
     rules: tuple[WRule, ...] = ()
     classifications: tuple[str, ...] = ("public", "internal", "confidential", "restricted")
     address: str | None = None
+    began: datetime | None = None
 
 
 def parse(body: Mapping[str, Any]) -> World:
@@ -164,7 +170,7 @@ def _known(body: Mapping[str, Any], *keys: str) -> None:
 
 
 def _user(body: Mapping[str, Any]) -> WUser:
-    return WUser(**{**body, "groups": tuple(body.get("groups", ()))})
+    return WUser(**{**body, **{name: tuple(body.get(name, ())) for name in ("groups", "claimed")}})
 
 
 def _rule(body: Mapping[str, Any]) -> WRule:

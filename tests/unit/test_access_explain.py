@@ -8,6 +8,7 @@ import pytest
 
 from core.db import Database
 from policies import labels, subject
+from policies.claims import claims_of
 from policies.explain import Explanation, explain
 from tests.factories.world import Built, World, build, parse
 
@@ -80,6 +81,14 @@ def test_the_deciding_entry_and_the_shortest_way_to_it(sqlite_db: Database, buil
 def test_an_address_and_everyone_are_steps_of_the_way(sqlite_db: Database, built: Built) -> None:
     assert _explain(sqlite_db, built, "ana", "plan").path == ("user:ana", "user:ana@example.com")
     assert _explain(sqlite_db, built, "bob", "slip").path == ("user:bob", "everyone", "group:short")
+
+
+def test_a_token_is_a_step_of_the_way(sqlite_db: Database, built: Built) -> None:
+    with sqlite_db.read() as session:
+        claims = claims_of(["sensors", "nowhere"], {})
+        who = subject.resolve_subject(session, subject.Caller(built.tenant, "bob", claims=claims))
+        told = explain(session, who, built.documents["top"])
+    assert told.path == ("user:bob", "token", "group:sensors", "group:engineering", "group:staff")
 
 
 def test_a_deny_tells_what_it_outweighed(sqlite_db: Database, built: Built) -> None:

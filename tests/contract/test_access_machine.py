@@ -1,0 +1,58 @@
+"""Access while it changes: after every change, and whenever time has passed, all who must agree do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from policies import scope
+from tests.factories.access_machine import CHANGES, run
+from tests.factories.access_stage import Stage
+from tests.factories.census import missing
+from tests.factories.installation import Installation
+from tests.factories.mutants import THE_FIVE, Plant
+
+EXAMPLES, STEPS = 6, 18
+EXAMPLES_FULL, STEPS_FULL = 150, 40
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    installation = Installation(tmp_path_factory.mktemp("machine"))
+    yield Stage(installation)
+    installation.close()
+
+
+def test_all_agree_after_every_change(stage: Stage) -> None:
+    counted = run(stage, examples=EXAMPLES, steps=STEPS)
+    assert _never(counted) == []
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_all_agree_after_very_many_changes(stage: Stage) -> None:
+    counted = run(stage, examples=EXAMPLES_FULL, steps=STEPS_FULL)
+    assert [*_never(counted), *missing(counted)] == []
+
+
+@pytest.mark.parametrize("plant", THE_FIVE, ids=lambda plant: plant.__name__)
+def test_a_planted_fault_stops_the_machine(stage: Stage, monkeypatch: pytest.MonkeyPatch, plant: Plant) -> None:
+    """A test of the tests: within the very runs that the sound engine passes."""
+    scope.statement.cache_clear()
+    plant(monkeypatch)
+    try:
+        with pytest.raises(AssertionError):
+            run(stage, examples=EXAMPLES, steps=STEPS, shrink=False)
+    finally:
+        scope.statement.cache_clear()
+
+
+def _never(counted: Counter[str]) -> list[str]:
+    """What must occur for the run to prove anything."""
+    print("in the runs:", *(f"{name} {count}," for name, count in sorted(counted.items())))
+    must = [*(f"change: {name}" for name in (*CHANGES, "time")), "opened", "closed", "point moved", "document shown"]
+    return [
+        name for name in (*must, "readable while it waits", "Cedar says True", "Cedar says False") if not counted[name]
+    ]
