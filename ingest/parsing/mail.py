@@ -7,6 +7,7 @@ The older `compat32` policy is meant: the newer one takes gigabytes for a header
 from __future__ import annotations
 
 import email
+import re
 from datetime import datetime
 from email.errors import HeaderParseError
 from email.header import decode_header
@@ -18,11 +19,13 @@ from ingest.parsing.clean import decode, inline
 from ingest.parsing.draft import Draft
 from ingest.parsing.source import Source
 from ingest.parsing.text import PARAGRAPHS
+from ingest.parsing.thread import unquoted
 from ingest.parsing.web import fill_from_html
 
 Mail: TypeAlias = "Message[str, str]"
 
 _HEADERS = ("Subject", "From", "To", "Cc", "Date")
+_MAIL_ID = re.compile(r"<([^<>\s]{1,250})>")
 ATTACHMENTS_MAX = 50
 """Attachments that are named; mail may carry thousands of parts."""
 
@@ -37,6 +40,8 @@ def parse_eml(source: Source, draft: Draft) -> None:
     _fill_body(message, draft)
     _note_attachments(message, draft)
     draft.title = headers.get("Subject", "")
+    if thread := _thread(message):
+        draft.attributes["thread"] = thread
 
 
 def _decoded(header: object) -> str:
@@ -64,8 +69,26 @@ def _fill_body(message: Mail, draft: Draft) -> None:
         if part.get_content_type() == "text/html":
             fill_from_html(text, draft)
         else:
-            for paragraph in PARAGRAPHS.split(text.replace("\r\n", "\n").strip()):
-                draft.text(paragraph)
+            _fill_plain(text.replace("\r\n", "\n").strip(), draft)
+
+
+def _fill_plain(text: str, draft: Draft) -> None:
+    """The mail's own text; below it each mail that it quotes, under a heading that says who wrote it."""
+    own, earlier = unquoted(text)
+    for paragraph in PARAGRAPHS.split(own):
+        draft.text(paragraph)
+    for one in earlier:
+        draft.heading(f"Earlier: {one.told}" if one.told else "Earlier")
+        for paragraph in PARAGRAPHS.split(one.text):
+            draft.text(paragraph)
+
+
+def _thread(message: Mail) -> str:
+    """Id of the mail that the thread began with; empty where nothing names one."""
+    for name in ("References", "In-Reply-To", "Message-ID"):
+        if found := _MAIL_ID.search(str(message.get(name, ""))):
+            return found[1]
+    return ""
 
 
 def _bodies(message: Mail) -> list[Mail]:

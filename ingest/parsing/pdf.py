@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from ingest.model import ItemError
@@ -23,6 +24,7 @@ BOLD = 650
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
 _BOLD_NAMES = (b"Bold", b"Black", b"Heavy", b"Semibold")
 _LETTER = re.compile(r"[^\W\d_]")
+_DATE = re.compile(r"(?:D:)?(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:Z|([-+])(\d\d)'?(\d\d)?)?")
 _PASSWORD = 4
 """pdfium's error code for a missing or wrong password."""
 
@@ -73,11 +75,28 @@ def _refused(source: Source, error: Exception) -> ItemError:
 
 
 def _read_metadata(document: Any, draft: Draft) -> None:
-    """Title and author; a title without a letter (a filing number) is none."""
+    """Title, author and date; a title without a letter (a filing number) is none."""
     found = document.get_metadata_dict()
     title = inline(found.get("Title") or "")
     draft.title = title if _LETTER.search(title) else ""
     draft.author = inline(found.get("Author") or "") or None
+    draft.modified_at = _date(found.get("ModDate") or found.get("CreationDate") or "")
+
+
+def _date(text: str) -> datetime | None:
+    """A moment as PDF writes it, `D:20211029061033-04'00'`; parts on the right may be absent."""
+    found = _DATE.match(text)
+    if found is None:
+        return None
+    parts = [int(part) for part in found.groups()[:6] if part]
+    year, month, day, hour, minute, second = [*parts, *(1, 1, 1, 0, 0, 0)[len(parts) :]]
+    sign, hours, minutes = found.groups()[6:]
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+    try:
+        zone = timezone(-offset if sign == "-" else offset)
+        return datetime(year, month, day, hour, minute, second, tzinfo=zone)
+    except ValueError:
+        return None
 
 
 def _read_page(document: Any, index: int) -> list[Line]:

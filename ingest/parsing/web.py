@@ -7,6 +7,7 @@ table's cells without borders.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 
 from lxml import etree
@@ -27,6 +28,11 @@ _BLOCKS_NAMES = """
 """
 _BLOCKS = frozenset(_BLOCKS_NAMES.split())
 _HEADINGS = {f"h{n}": n for n in range(1, 7)}
+_DATES = (
+    "article:modified_time", "og:updated_time", "datemodified", "dcterms.modified", "last-modified",
+    "article:published_time", "datepublished", "dcterms.date", "dc.date", "date",
+)  # fmt: skip
+"""Names of a page's dates, those of its last change first."""
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]{2,40})", re.IGNORECASE)
 
@@ -45,7 +51,23 @@ def fill_from_html(data: bytes | str, draft: Draft) -> None:
         draft.title = " ".join((root.findtext(".//title") or "").split())
     if draft.author is None and (author := root.find(".//meta[@name='author']")) is not None:
         draft.author = author.get("content") or None
+    if draft.modified_at is None:
+        draft.modified_at = _date(root)
     Walker(draft).run(_content(root))
+
+
+def _date(root: Any) -> datetime | None:
+    """When a page says it was changed, else published."""
+    stated = {
+        (meta.get("property") or meta.get("name") or meta.get("itemprop") or "").lower(): meta.get("content") or ""
+        for meta in root.iterfind(".//meta")
+    }
+    for name in _DATES:
+        try:
+            return datetime.fromisoformat(stated[name].strip())
+        except (KeyError, ValueError):
+            continue
+    return None
 
 
 def _decoded(data: bytes) -> str:

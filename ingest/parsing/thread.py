@@ -1,0 +1,112 @@
+"""What a reply quotes below its own text: each earlier mail of the thread, with the line that says who wrote it.
+
+Quotes between lines of the reply itself stay where they are: there a question stands with its answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+LOOKED_AHEAD = 3
+"""Lines over which the line that says who wrote may be wrapped."""
+ATTRIBUTION_MOST = 300
+"""Its most characters."""
+
+_MARKS = re.compile(r"(?:>[ \t]?)+")
+_WROTE = re.compile(
+    r"(?:On|Am|Le|El|Il|Op|Em)\s.+\s(?:wrote|schrieb|a écrit|escribió|ha scritto|schreef|escreveu)\b.*:",
+    re.IGNORECASE | re.DOTALL,
+)
+_ORIGINAL = re.compile(
+    r"-{2,}\s*(?:original message|forwarded message|urspr(?:ü|ue)ngliche nachricht|weitergeleitete nachricht"
+    r"|message d'origine|mensaje original)\s*-{2,}",
+    re.IGNORECASE,
+)
+_FROM = re.compile(r"\*?(?:From|Von|De|Da)\s?:\*?\s*\S", re.IGNORECASE)
+_SENT = re.compile(r"\*?(?:Sent|Date|Gesendet|Datum|Envoyé|Enviado|Inviato)\s?:\*?\s*\S", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Earlier:
+    """One mail that is quoted: who wrote it and when, as far as the quote says, and its text."""
+
+    told: str
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """Without the marks of quoting."""
+        return "\n".join(self.lines).strip()
+
+
+def unquoted(text: str) -> tuple[str, list[Earlier]]:
+    """A mail's own text, and the earlier mails that it quotes below it, the latest first."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    start = _history(lines)
+    own = "\n".join(lines[:start]).strip()
+    if start == len(lines) or not own:
+        return text, []
+    return own, [one for one in _mails(lines[start:]) if one.text]
+
+
+def _history(lines: Sequence[str]) -> int:
+    """Index of the line from which all that follows is quoted."""
+    for index in range(len(lines)):
+        if _opens(lines, index) and (not _wrote(lines, index) or _quoted_to_the_end(lines, index)):
+            return index
+    start = len(lines)
+    while start and (not lines[start - 1].strip() or lines[start - 1].startswith(">")):
+        start -= 1
+    return start if any(line.startswith(">") for line in lines[start:]) else len(lines)
+
+
+def _quoted_to_the_end(lines: Sequence[str], index: int) -> bool:
+    """Whether a quote that opens at `index` is not taken up again by the reply; one without marks never is."""
+    rest = lines[index + _wrote(lines, index) :]
+    marked = [line.startswith(">") for line in rest if line.strip()]
+    return all(marked) or not any(marked)
+
+
+def _opens(lines: Sequence[str], index: int) -> int:
+    """How many lines from `index` on say that an earlier mail follows; 0: none."""
+    line = _bare(lines[index])
+    if _ORIGINAL.match(line):
+        return 1
+    if _FROM.match(line) and any(_SENT.match(_bare(one)) for one in lines[index + 1 : index + 1 + LOOKED_AHEAD]):
+        return 1
+    return _wrote(lines, index)
+
+
+def _wrote(lines: Sequence[str], index: int) -> int:
+    """Lines of an "On … wrote:" that begins at `index`."""
+    for count in range(1, LOOKED_AHEAD + 1):
+        told = " ".join(map(_bare, lines[index : index + count]))
+        if len(told) > ATTRIBUTION_MOST or not told.strip():
+            return 0
+        if _WROTE.fullmatch(told):
+            return count
+    return 0
+
+
+def _mails(lines: Sequence[str]) -> list[Earlier]:
+    found: list[Earlier] = []
+    index = 0
+    while index < len(lines):
+        count = _opens(lines, index)
+        if count:
+            told = " ".join(map(_bare, lines[index : index + count]))
+            found.append(Earlier("" if _ORIGINAL.match(told) else told.rstrip(":")))
+        elif not found:
+            found.append(Earlier(""))
+        if _FROM.match(_bare(lines[index])) or not count:
+            found[-1].lines.append(_bare(lines[index]))
+        index += max(count, 1)
+    return found
+
+
+def _bare(line: str) -> str:
+    """A line without the marks of quoting."""
+    marks = _MARKS.match(line)
+    return line[marks.end() :].strip() if marks else line.rstrip()

@@ -1,0 +1,163 @@
+"""Mail threads: a reply is told apart from what it quotes, each earlier mail with who wrote it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from email.message import EmailMessage
+
+import pytest
+
+from ingest.model import Content, Parsed
+from ingest.parsing.limits import Limits
+from ingest.parsing.parse import parse
+from ingest.parsing.pdf import _date
+from ingest.parsing.thread import unquoted
+from ingest.splitting import split
+from tests.factories.files import make_pdf
+from tests.factories.tokenizer import minilm_tokenizer
+
+THREAD = """\
+We take the second offer.
+
+Ana
+
+On Mon, 12 Oct 2026 at 09:14, Bob Quillon
+<bob@example.com> wrote:
+
+> The first offer is 4,200, the second 3,900.
+>
+> Bob
+>
+> On Fri, 9 Oct 2026 at 17:40, Cara Dunmore <cara@example.com> wrote:
+>> Which offers did we get for the valves?
+"""
+OUTLOOK = """\
+Agreed.
+
+-----Original Message-----
+From: Bob Quillon
+Sent: Monday, October 12, 2026 9:14 AM
+To: Ana Ferrelo
+Subject: Offers
+
+The second offer is 3,900.
+"""
+
+
+def parsed(text: str, **headers: str) -> Parsed:
+    message = EmailMessage()
+    for name, value in {"Subject": "Re: Offers", "From": "Ana <ana@example.com>", **headers}.items():
+        message[name.replace("_", "-")] = value
+    message.set_content(text)
+    return parse(Content("a.eml", body=message.as_bytes()), Limits())
+
+
+def sections(document: Parsed) -> list[tuple[str, str]]:
+    """Heading and text of each element after the headers."""
+    found, heading = [], ""
+    for one in document.elements[1:]:
+        if one.kind == "heading":
+            heading = one.text
+        else:
+            found.append((heading, one.text))
+    return found
+
+
+def test_each_earlier_mail_stands_under_who_wrote_it() -> None:
+    bob = "Earlier: On Mon, 12 Oct 2026 at 09:14, Bob Quillon <bob@example.com> wrote"
+    cara = "Earlier: On Fri, 9 Oct 2026 at 17:40, Cara Dunmore <cara@example.com> wrote"
+    assert sections(parsed(THREAD)) == [
+        ("", "We take the second offer."),
+        ("", "Ana"),
+        (bob, "The first offer is 4,200, the second 3,900."),
+        (bob, "Bob"),
+        (cara, "Which offers did we get for the valves?"),
+    ]
+
+
+def test_a_chunk_of_an_earlier_mail_says_whose_it_is() -> None:
+    text = THREAD.replace("The first offer is 4,200, the second 3,900.", "The offer of the first firm is high. " * 40)
+    chunks = split(parsed(text), minilm_tokenizer(), max_tokens=60)
+    assert all("Bob Quillon" in one.context for one in chunks if "offer of the first firm" in one.text)
+    assert all("Earlier" not in one.context for one in chunks if "We take the second" in one.text)
+
+
+def test_the_header_block_of_outlook_stays_with_the_mail_it_heads() -> None:
+    found = sections(parsed(OUTLOOK))
+    assert found[0] == ("", "Agreed.")
+    assert [heading for heading, _ in found[1:]] == ["Earlier: From: Bob Quillon"] * 2
+    assert found[1][1].startswith("From: Bob Quillon\nSent: Monday, October 12, 2026 9:14 AM")
+    assert found[2][1] == "The second offer is 3,900."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "On Monday Bob wrote:\n> Is it 4,200?\nYes.\n> And the other?\n3,900.",
+        "> Is it 4,200?\nYes, it is.",
+        "From: the valve to the pump it is 3 m.\nNothing else.",
+        "On Monday he wrote: nothing.",
+        "> only a quote",
+    ],
+)
+def test_answers_between_quotes_stay_with_what_they_answer(text: str) -> None:
+    assert unquoted(text) == (text, [])
+
+
+@pytest.mark.parametrize("text", [THREAD, OUTLOOK])
+def test_no_word_is_lost(text: str) -> None:
+    def words(all_of: str) -> set[str]:
+        return {word.rstrip(":") for word in all_of.replace(">", " ").split()} - {"-----Original", "Message-----"}
+
+    assert words(text) <= words(" ".join(one.text for one in parsed(text).elements))
+
+
+@pytest.mark.parametrize(
+    ("headers", "thread"),
+    [
+        ({"Message_ID": "<1@x>"}, "1@x"),
+        ({"Message_ID": "<2@x>", "In_Reply_To": "<1@x>"}, "1@x"),
+        ({"Message_ID": "<3@x>", "In_Reply_To": "<2@x>", "References": "<1@x> <2@x>"}, "1@x"),
+        ({}, None),
+    ],
+)
+def test_mails_of_a_thread_name_its_first(headers: dict[str, str], thread: str | None) -> None:
+    assert parsed("text", **headers).attributes.get("thread") == thread
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("D:20211029061033-04'00'", datetime(2021, 10, 29, 6, 10, 33, tzinfo=timezone(timedelta(hours=-4)))),
+        ("D:20211029061033Z", datetime(2021, 10, 29, 6, 10, 33, tzinfo=UTC)),
+        ("D:2021", datetime(2021, 1, 1, tzinfo=UTC)),
+        ("D:20211399", None),
+        ("yesterday", None),
+        ("D:20211029061033+99'00'", None),
+    ],
+)
+def test_dates_of_pdf(text: str, moment: datetime | None) -> None:
+    assert _date(text) == moment
+
+
+def test_a_pdf_has_the_date_that_it_states() -> None:
+    found = parse(Content("a.pdf", body=make_pdf([["Some text of the page"]])), Limits()).modified_at
+    assert found is not None
+    assert abs(datetime.now(UTC) - found) < timedelta(days=2)
+
+
+@pytest.mark.parametrize(
+    ("meta", "moment"),
+    [
+        ('<meta property="og:updated_time" content="2026-10-12T07:14Z">', datetime(2026, 10, 12, 7, 14, tzinfo=UTC)),
+        ('<meta name="date" content="2026-10-12">', datetime(2026, 10, 12, tzinfo=UTC)),
+        (
+            '<meta name="date" content="2020-01-01"><meta itemprop="dateModified" content="2026-10-12">',
+            datetime(2026, 10, 12, tzinfo=UTC),
+        ),
+        ('<meta name="date" content="last week">', None),
+    ],
+)  # fmt: skip
+def test_a_page_has_the_date_of_its_last_change(meta: str, moment: datetime | None) -> None:
+    page = f"<html><head>{meta}</head><body><p>Soup on Mondays</p></body></html>"
+    assert parse(Content("a.html", body=page.encode()), Limits()).modified_at == moment
