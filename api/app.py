@@ -21,6 +21,7 @@ from api.routes import (
     break_glass,
     catalogue,
     chat,
+    config,
     directories,
     documents,
     entries,
@@ -40,8 +41,8 @@ from api.runtime import Runtime
 from api.schemas.base import Problem
 
 _ROUTERS = (
-    retrieve, query, chat, sources, runs, directories, documents, keys, users, groups, apps, policies, grants, access,
-    access_readers, approvals, break_glass, entries, audit, catalogue, health, scim,
+    retrieve, query, chat, sources, runs, directories, config, documents, keys, users, groups, apps, policies, grants,
+    access, access_readers, approvals, break_glass, entries, audit, catalogue, health, scim,
 )  # fmt: skip
 
 

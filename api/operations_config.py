@@ -11,8 +11,10 @@ from api.declare.differences import shown
 from api.declare.single import put_one, remove_one
 from api.needs import needs_app, needs_grant, needs_group, needs_user, over
 from api.operation import Args, Changed, Doing, Need, Operation
-from core.errors import NotFoundError
+from core.errors import ForbiddenError, NotFoundError
+from gateway.config import EXTRACTIVE
 
+_LIBRARY = "llama_index.llms."
 SINGLE = ("Model", "Route", "Directory")
 """Kinds that have no resource of their own beside their documents."""
 
@@ -58,6 +60,14 @@ def _needs_apply(doing: Doing, args: Args) -> Iterable[Need]:
     return found
 
 
+def _needs_model(doing: Doing, args: Args) -> Iterable[Need]:
+    """Naming a class imports its module: code of others is named by who runs the machine, and by nobody over HTTP."""
+    yield "model.write", f"model:{args['key']}"
+    named = str(args.get("body", {}).get("class", EXTRACTIVE.class_path))
+    if not doing.actor.trusted and named != EXTRACTIVE.class_path and not named.startswith(_LIBRARY):
+        raise ForbiddenError(f"class {named!r} is none of LlamaIndex's own; apply it with `ambit apply` at the machine")
+
+
 _NEEDS: Mapping[str, Callable[[Doing, Args], Iterable[Need]]] = MappingProxyType(
     {
         "Group": needs_group,
@@ -65,6 +75,7 @@ _NEEDS: Mapping[str, Callable[[Doing, Args], Iterable[Need]]] = MappingProxyType
         "App": needs_app,
         "Grant": needs_grant,
         **{kind: over(f"{kind.lower()}.write", kind.lower()) for kind in ("Source", "Policy", *SINGLE)},
+        "Model": _needs_model,
     }
 )
 

@@ -38,6 +38,7 @@ RIGHTS: Mapping[str, str] = MappingProxyType(
         "classification.read": "see the order of classifications",
         "classification.write": "change the order of classifications",
         "directory.read": "see directories, and how old what they brought is",
+        "directory.write": "register, change and end directories",
         "directory.sync": "try directories, sync them, and approve what a sync removes",
         "document.read": "see that documents exist, without their text",
         "document.write": "delete pushed documents",
@@ -49,8 +50,12 @@ RIGHTS: Mapping[str, str] = MappingProxyType(
         "group.write": "make, change and remove groups, and say who is in them",
         "key.read": "see an app's keys",
         "key.write": "make and revoke an app's keys",
+        "model.read": "see models, their secrets hidden",
+        "model.write": "make, change and remove models",
         "policy.read": "see rules and their counts",
         "policy.write": "make, change and remove rules",
+        "route.read": "see routes to models",
+        "route.write": "make, change and remove routes to models",
         "source.read": "see sources and runs",
         "source.sync": "start, retry, cancel and approve runs",
         "source.write": "register, change and end sources",
@@ -59,7 +64,10 @@ RIGHTS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Every right with what it allows."""
-KINDS = ("app", "approval", "audit", "classification", "directory", "grant", "group", "policy", "source", "user")
+KINDS = (
+    "app", "approval", "audit", "classification", "directory", "grant", "group", "model", "policy", "route", "source",
+    "user",
+)  # fmt: skip
 EVERYTHING = "*"
 
 

@@ -1,24 +1,30 @@
-"""Directories: how they stand, and syncing one now. They are declared (`kind: Directory`)."""
+"""Directories: how they stand, registering them, and syncing one now."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Body, Depends, Response
 from pydantic import Field
 
+from api import declared
 from api.context import Ctx
+from api.declared import DeclaredView
 from api.directory_copies import directory_view, directory_views
+from api.etags import IfMatch
 from api.identity import Credential
 from api.rights import administers
-from api.schemas.base import Body, View
+from api.schemas.base import Body as Shape
+from api.schemas.base import Key, View
 from core.db import now
 from ingest.directories.sync import Parts, check_directory, find_directory, sync_directory
 
 router = APIRouter(prefix="/v1", tags=["directories"])
 Lister = Annotated[Credential, Depends(administers("directory.read", "directory:*"))]
 Reader = Annotated[Credential, Depends(administers("directory.read", "directory:{key}"))]
+Writer = Annotated[Credential, Depends(administers("directory.write", "directory:{key}"))]
+Document = Annotated[dict[str, Any], Body(description="`{config, schedule, max_age}`, as in its YAML document.")]
 Syncer = Annotated[Credential, Depends(administers("directory.sync", "directory:{key}"))]
 
 
@@ -49,7 +55,7 @@ class DirectoryList(View):
     data: list[DirectoryView]
 
 
-class SyncBody(Body):
+class SyncBody(Shape):
     """How to sync."""
 
     approve: bool = Field(default=False, description="However much that removes.")
@@ -68,6 +74,20 @@ def get_directory(key: str, ctx: Ctx, cred: Reader) -> DirectoryView:
     with ctx.runtime.db.read(cred.tenant) as session:
         row = find_directory(session, cred.tenant, key)
         return DirectoryView.model_validate(directory_view(row, now(session)))
+
+
+@router.put("/directories/{key}")
+def put_directory(
+    *, key: Key, body: Document, ctx: Ctx, cred: Writer, response: Response, if_match: IfMatch = None
+) -> DeclaredView:
+    """Registers or changes it; it gives nothing before its first sync."""
+    return declared.put(ctx.runtime, cred, declared.Wanted("Directory", key, body, if_match), response)
+
+
+@router.delete("/directories/{key}", status_code=204)
+def delete_directory(key: str, ctx: Ctx, cred: Writer, if_match: IfMatch = None) -> None:
+    """Ends it: whatever it alone gave is gone."""
+    declared.delete(ctx.runtime, cred, declared.Wanted("Directory", key, {}, if_match))
 
 
 @router.post("/directories/{key}/check")

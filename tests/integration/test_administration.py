@@ -17,6 +17,7 @@ from tests.integration.conftest import Installation
 
 OPEN = {"/healthz", "/readyz", "/metrics"}
 GRANT: dict[str, Any] = {"objects": ["*"], "effect": "allow", "app": None, "not_before": None, "expires_at": None}
+MODEL = {"class": "llama_index.llms.openai_like.OpenAILike", "arguments": {"model": "m"}, "hosting": "external"}
 ENTRIES = {"place": "notes:", "entries": [{"principal": "user:ana"}]}
 REQUESTS: dict[str, tuple[str, str, Any]] = {
     "access.act_as user:eve": ("POST", "/v1/access/check", {"user": "eve", "document": "doc_none"}),
@@ -26,6 +27,7 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "audit.read audit:*": ("GET", "/v1/audit", None),
     "classification.read classification:*": ("GET", "/v1/classifications", None),
     "classification.write classification:*": ("PUT", "/v1/classifications", {"order": ["internal", "secret"]}),
+    "directory.write directory:none": ("DELETE", "/v1/directories/none", None),
     "document.read source:notes": ("GET", "/v1/documents?source=notes", None),
     "entry.read source:notes": ("GET", "/v1/access/entries?source=notes", None),
     "entry.write source:notes": ("PUT", "/v1/access/entries", ENTRIES),
@@ -36,8 +38,12 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "group.write group:staff": ("PUT", "/v1/groups/staff", {}),
     "key.read app:*": ("GET", "/v1/keys", None),
     "key.write app:chat": ("POST", "/v1/keys", {"app": "chat", "rights": ["query"]}),
+    "model.read model:none": ("GET", "/v1/config/models/none", None),
+    "model.write model:own": ("PUT", "/v1/config/models/own", MODEL),
     "policy.read policy:none": ("GET", "/v1/policies/none", None),
     "policy.write policy:one": ("PUT", "/v1/policies/one", {"effect": "forbid", "when": "false"}),
+    "route.read route:*": ("GET", "/v1/config/routes", None),
+    "route.write route:own": ("PUT", "/v1/config/routes/own", {"models": ["extractive"]}),
     "source.read source:notes": ("GET", "/v1/sources/notes", None),
     "source.sync source:notes": ("POST", "/v1/sources/notes/sync", None),
     "source.write source:notes": ("PATCH", "/v1/sources/notes", {"schedule": {}}),

@@ -20,6 +20,8 @@ CHAT = {"model": "default", "messages": [{"role": "user", "content": "canary bud
 OWN = {"principals": ["user:ana"], "rights": ["source.read"], "objects": ["source:notes"]}
 GLASS = {"user": "nobody", "places": ["spare:"], "reason": "a rehearsal of the routes", "for_s": 60}
 PUSH = {"source": "notes", "id": "walked", "text": "Nothing of note."}
+LDAP = {"config": {"url": "ldaps://ldap.invalid", "base": "dc=example"}}
+MODEL = {"class": "llama_index.llms.openai_like.OpenAILike", "arguments": {"model": "m"}, "hosting": "external"}
 RULE = {"effect": "forbid", "when": "false"}
 GOOD: dict[str, Any] = {
     "POST /v1/retrieve": {"query": "canary budget", "top_k": 50},
@@ -45,6 +47,16 @@ GOOD: dict[str, Any] = {
     "GET /v1/directories/{key}": None,
     "POST /v1/directories/{key}/check": None,
     "POST /v1/directories/{key}/sync": {},
+    "PUT /v1/directories/{key}": LDAP,
+    "DELETE /v1/directories/{key}": None,
+    "GET /v1/config/models": None,
+    "PUT /v1/config/models/{key}": MODEL,
+    "GET /v1/config/models/{key}": None,
+    "GET /v1/config/routes": None,
+    "PUT /v1/config/routes/{key}": {"models": ["walker"]},
+    "GET /v1/config/routes/{key}": None,
+    "DELETE /v1/config/routes/{key}": None,
+    "DELETE /v1/config/models/{key}": None,
     "POST /v1/documents": PUSH,
     "GET /v1/documents": None,
     "GET /v1/documents/{document_id}": None,
