@@ -35,7 +35,8 @@ def checked(source: Source, limits: Limits) -> None:
 def read_properties(properties: Any, draft: Draft) -> None:
     """Title, author and time of change, where they are stated and legible."""
     draft.title = inline(_property(properties, "title") or "")
-    draft.author = inline(_property(properties, "author") or "") or None
+    author = _property(properties, "author") or _property(properties, "creator")  # Excel's library says creator
+    draft.author = inline(author or "") or None
     draft.modified_at = _property(properties, "modified")
 
 

@@ -33,6 +33,11 @@ _DATES = (
     "article:published_time", "datepublished", "dcterms.date", "dc.date", "date",
 )  # fmt: skip
 """Names of a page's dates, those of its last change first."""
+LINKS = 0.5
+"""Share of its text in links from which a part that is called navigation is that."""
+_NAVIGATES = re.compile(
+    r"\b(?:nav|navbar|navigation|menu|submenu|breadcrumbs?|sidebar|toc|pager|pagination)\b", re.IGNORECASE
+)
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]{2,40})", re.IGNORECASE)
 
@@ -104,12 +109,21 @@ def _dropped(element: Any) -> bool:
     if element.tag in _DROPPED or not isinstance(element.tag, str):
         return True
     attributes = element.attrib
+    if _NAVIGATES.search(f"{attributes.get('id', '')} {attributes.get('class', '')}") and _is_links(element):
+        return True
     return (
         attributes.get("role") in _DROPPED_ROLES
         or "hidden" in attributes
         or attributes.get("aria-hidden") == "true"
         or _HIDDEN.search(attributes.get("style", "")) is not None
     )
+
+
+def _is_links(element: Any) -> bool:
+    """Whether most of its text is that of links: a menu, a breadcrumb, a list of other pages."""
+    total = sum(len(text.strip()) for text in element.itertext())
+    linked = sum(len(text.strip()) for link in element.iter("a") for text in link.itertext())
+    return linked >= LINKS * total
 
 
 class Walker:

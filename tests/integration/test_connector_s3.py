@@ -12,7 +12,7 @@ import pytest
 from ingest.connectors import fsspec as module
 from ingest.connectors.conformance import ConnectorConformance
 from ingest.connectors.fsspec import FsspecConnector
-from ingest.model import Connector, ConnectorContext, ItemRef, SourceError
+from ingest.model import Connector, ConnectorContext, ItemRef, NodeChange, SourceError, Upsert
 from policies.model import access_spec
 
 pytest.importorskip("s3fs", reason="pip install s3fs")
@@ -71,6 +71,35 @@ class TestS3(ConnectorConformance):
 
     def revoke(self, item: ItemRef) -> None:
         self.rules = [*self.rules, {"paths": [item.id], "inherit": False}]
+
+    def test_access_goes_by_prefix_and_nothing_beside_the_prefix_is_listed(self) -> None:
+        self.client.put_object(Bucket=self.bucket, Key="docs2/near.md", Body=b"another prefix with the same start")
+        self.rules = [
+            {"paths": ["a/**"], "inherit": False, "allow": ["group:a"]},
+            {"paths": ["a/deep/**"], "allow": ["group:deep"], "labels": {"classification": "confidential"}},
+        ]
+        with self.connected() as connector:
+            found = list(connector.changes(None))
+        items = {one.item.id: one.item.access for one in found if isinstance(one, Upsert)}
+        places = {one.key: one.access for one in found if isinstance(one, NodeChange)}
+        assert set(items) == {"top.md", "a/one.md", "a/two.md", "a/deep/three.md", "b/four.md", "b/five.md"}
+        stated = {**dict.fromkeys(items), **items}
+        assert access_spec(["everyone"], mode="break") == places[""]
+        closed = access_spec(["group:a"], mode="break")
+        assert (stated["a/one.md"] or places["a"]) == closed
+        deep = access_spec(["group:deep"], labels={"classification": "confidential"})
+        assert (stated["a/deep/three.md"] or places["a/deep"]) == deep
+        assert (stated["b/four.md"] or places["b"]).plain
+
+    def test_a_whole_bucket_is_read(self) -> None:
+        with self.connected() as below:
+            few = {one.item.id for one in below.changes(None) if isinstance(one, Upsert)}
+        whole = FsspecConnector(
+            FsspecConnector.Config.model_validate({**self.config(), "url": f"s3://{self.bucket}"}), self.context()
+        )
+        found = {one.item.id for one in whole.changes(None) if isinstance(one, Upsert)}
+        whole.close()
+        assert found == {"outside.md", *(f"docs/{one}" for one in few)}
 
     def test_a_bucket_that_is_not_there_is_said(self) -> None:
         self.bucket = "nowhere"
