@@ -9,15 +9,12 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from core.db import now
+from core.prepared import insertion
 from core.secrets import Keyring
 from core.tables import AuditEntry
-
-_ENTRY = insert(AuditEntry.__table__).inline()  # type: ignore[arg-type]  # a table, though typed as any selectable
-
 
 EVENTS = frozenset(
     {
@@ -29,6 +26,7 @@ EVENTS = frozenset(
 """What leaves an entry although it changes nothing; every other kind tells what was before and what is after."""
 SEALED = ("tenant_id", "at", "kind", "actor", "body", "request")
 """What of an entry its MAC proves."""
+_ENTRY = insertion(AuditEntry, *SEALED, "mac")
 REQUEST: ContextVar[str | None] = ContextVar("ambit_request", default=None)
 """Id of the HTTP request that is being served; None: it is none."""
 
@@ -53,8 +51,7 @@ class Audit:
         request = request or REQUEST.get()
         values = (tenant, now(session), kind, actor, body, request)
         entry = dict(zip(SEALED, values, strict=True))
-        session.flush()
-        session.execute(_ENTRY, {**entry, "mac": self.mac(entry)})
+        _ENTRY.all(session, **entry, mac=self.mac(entry))
 
     def change(
         self, session: Session, tenant: int, kind: str, actor: str, body: dict[str, Any], *, before: Any, after: Any

@@ -12,7 +12,19 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement, Dialect, Select, String, TextualSelect, bindparam
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Dialect,
+    Insert,
+    Select,
+    String,
+    TextualSelect,
+    Update,
+    bindparam,
+    insert,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
@@ -89,14 +101,24 @@ def dialect_of(session: Session) -> str:
     return engine.dialect.name
 
 
+Statement = Select[*tuple[Any, ...]] | TextualSelect | Insert | Update
+
+
+def insertion(table: type[Any], *names: str) -> Prepared:
+    """An insert of one row with these columns given, each by its name; the others are as the database has them."""
+    return Prepared(insert(table.__table__).inline(), names)
+
+
 class Prepared:
-    """A `select`, or a text with its columns, without literals that change: every value is a `bindparam`, every list of
-    ids an `among`.
+    """A statement without literals that change: every value is a `bindparam`, every list of ids an `among`.
+
+    That is a `select`, a text with its columns, an `update`, or an `insertion`, which `given` names the columns of.
     """
 
-    def __init__(self, statement: Select[*tuple[Any, ...]] | TextualSelect) -> None:
+    def __init__(self, statement: Statement, given: Sequence[str] | None = None) -> None:
         self.statement = statement
-        names = [str(column.key) for column in statement.selected_columns]
+        self._given = given
+        names = [str(column.key) for column in _columns(statement)]
         row: Any = namedtuple("Row", names)  # type: ignore[misc]  # noqa: PYI024 - the names are data
         self._row: Callable[[Sequence[Any]], Any] = row._make
         self._compiled: dict[str, _Compiled] = {}
@@ -122,7 +144,7 @@ class Prepared:
             walled = tenancy.TENANT in connection.get_execution_options()
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
-            compiled = self._compiled[dialect.name] = _Compiled(self.statement, dialect)
+            compiled = self._compiled[dialect.name] = _Compiled(self.statement, self._given, dialect)
         if walled and not compiled.checked:
             tenancy.check(self.statement)
             compiled.checked = True
@@ -132,7 +154,7 @@ class Prepared:
                 for told in dispatch.before_cursor_execute:  # whoever counts statements counts this one
                     told(session, cursor, compiled.text, bound, None, False)
                 cursor.execute(compiled.text, bound)
-                found: Sequence[Sequence[Any]] = cursor.fetchall()
+                found: Sequence[Sequence[Any]] = [] if cursor.description is None else cursor.fetchall()
         except dialect.loaded_dbapi.Error as error:
             raise DBAPIError(compiled.text, None, error) from error
         return [compiled.converted(row) for row in found] if compiled.converts else found
@@ -143,11 +165,18 @@ class Prepared:
         return found[0] if found else None
 
 
+def _columns(statement: Statement) -> Sequence[Any]:
+    """What a row of it has."""
+    if isinstance(statement, (Insert, Update)):
+        return list(statement.exported_columns)
+    return list(statement.selected_columns)
+
+
 class _Compiled:
     """A statement's text in one dialect, with what turns values into the driver's and back."""
 
-    def __init__(self, statement: Select[*tuple[Any, ...]] | TextualSelect, dialect: Dialect) -> None:
-        compiled: Any = statement.compile(dialect=dialect)
+    def __init__(self, statement: Statement, given: Sequence[str] | None, dialect: Dialect) -> None:
+        compiled: Any = statement.compile(dialect=dialect, column_keys=given)
         self.text: str = str(compiled)
         self.checked = False
         """Whether it may run in a session that is opened for a tenant."""
@@ -156,7 +185,7 @@ class _Compiled:
         self._into: dict[str, Callable[[Any], Any]] = dict(compiled._bind_processors)  # noqa: SLF001 - no public way
         self._out = [
             (place, convert)
-            for place, column in enumerate(statement.selected_columns)
+            for place, column in enumerate(_columns(statement))
             if (convert := column.type.dialect_impl(dialect).result_processor(dialect, None)) is not None
         ]
         self.converts = bool(self._out)

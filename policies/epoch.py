@@ -8,15 +8,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, literal_column, select, update
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
-from core.clock import db_now, to_us
-from core.prepared import Prepared
+from core.clock import to_us
+from core.prepared import Prepared, insertion
 from core.tables import EpochTime, PolicyEpoch, Source, StateHistory
 
 _CURRENT = Prepared(select(PolicyEpoch.epoch).where(PolicyEpoch.tenant_id == bindparam("tenant")))
+
+_RAISE = Prepared(
+    update(PolicyEpoch)
+    .where(PolicyEpoch.tenant_id == bindparam("tenant"))
+    .values(epoch=PolicyEpoch.epoch + literal_column("1"))
+    .returning(PolicyEpoch.epoch)
+)
+_BEGUN = insertion(EpochTime, "tenant_id", "epoch")
 
 
 def current(session: Session, tenant: int) -> int:
@@ -32,14 +40,11 @@ def bump(session: Session, tenant: int) -> int:
     """Raises the epoch once per transaction, however often it is called, and returns the new one."""
     key = ("ambit_epoch", tenant)
     if not bumped(session, tenant):
-        statement = (
-            update(PolicyEpoch)
-            .where(PolicyEpoch.tenant_id == tenant)
-            .values(epoch=PolicyEpoch.epoch + 1)
-            .returning(PolicyEpoch.epoch)
-        )
-        epoch_now = session.execute(statement).scalar_one()
-        session.execute(insert(EpochTime).values(tenant_id=tenant, epoch=epoch_now, at=db_now()))
+        raised = _RAISE.first(session, tenant=tenant)
+        if raised is None:
+            raise NoResultFound(f"tenant {tenant} has no policy epoch")
+        epoch_now: int = raised.epoch
+        _BEGUN.all(session, tenant_id=tenant, epoch=epoch_now)
         session.info[key] = (session.get_nested_transaction() or session.get_transaction(), epoch_now)
     epoch: int = session.info[key][1]
     return epoch

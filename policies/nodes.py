@@ -14,10 +14,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFoundError
+from core.prepared import Prepared, insertion, of_tenant
 from core.tables import Ace, AclNode, Label, Principal, Tenant
 from policies.epoch import bump, remember
 from policies.label_changes import changed, reads, undecided
@@ -218,7 +219,7 @@ def stated(session: Session, node: AclNode, *, origin: str = "source") -> Access
         Entry(_name(p), "deny" if a.effect == "deny" else "allow", a.not_before, a.expires_at, apps.get(a.app_id or 0))
         for a, p in rows
     )
-    labels = {row.name: row.value for row in _labels(session, node.id, origin)}
+    labels = {row.name: row.value for row in _labels(session, node, origin)}
     mode: Any = node.mode
     return AccessSpec(mode=mode, entries=entries, labels=labels, closed=node.closed)
 
@@ -279,34 +280,47 @@ def _align_entries(session: Session, node: AclNode, entries: frozenset[Entry], o
         (ids[e.principal], e.effect, e.not_before, e.expires_at, ids[f"app:{e.app}"] if e.app else None)
         for e in entries
     }
-    rows = session.scalars(
-        select(Ace).where(Ace.node_id == node.id, Ace.origin == origin, Ace.epoch_to.is_(None))
-    ).all()
-    present = {(r.principal_id, r.effect, r.not_before, r.expires_at, r.app_id): r for r in rows}
-    for key, row in present.items():
+    rows = _ENTRIES.all(session, tenant=node.tenant_id, node=node.id, origin=origin)
+    present = {row[1:]: row.id for row in rows}
+    for key, id_ in present.items():
         if key not in wanted:
-            row.epoch_to = bump(session, node.tenant_id)
+            session.get_one(Ace, id_).epoch_to = bump(session, node.tenant_id)
     for principal, effect, start, end, app in sorted(wanted - set(present), key=str):
-        session.add(
-            Ace(
-                tenant_id=node.tenant_id,
-                node_id=node.id,
-                principal_id=principal,
-                effect=effect,
-                origin=origin,
-                app_id=app,
-                not_before=start,
-                expires_at=end,
-                epoch_from=bump(session, node.tenant_id),
-            )
+        _ENTRY.all(
+            session,
+            tenant_id=node.tenant_id,
+            node_id=node.id,
+            principal_id=principal,
+            effect=effect,
+            origin=origin,
+            app_id=app,
+            not_before=start,
+            expires_at=end,
+            waived=False,
+            epoch_from=bump(session, node.tenant_id),
         )
 
 
+_ENTRIES = Prepared(
+    select(Ace.id, Ace.principal_id, Ace.effect, Ace.not_before, Ace.expires_at, Ace.app_id).where(
+        of_tenant(Ace.tenant_id),
+        Ace.node_id == bindparam("node"),
+        Ace.origin == bindparam("origin"),
+        Ace.epoch_to.is_(None),
+    )
+)
+_ENTRY = insertion(
+    Ace,
+    "tenant_id", "node_id", "principal_id", "effect", "origin", "app_id", "not_before", "expires_at", "waived",
+    "epoch_from",
+)  # fmt: skip
+
+
 def _align_labels(session: Session, node: AclNode, labels: Mapping[str, str], origin: str) -> None:
-    present = {row.name: row for row in _labels(session, node.id, origin)}
+    present = {row.name: row for row in _labels(session, node, origin)}
     for name, row in present.items():
         if labels.get(name) != row.value:
-            row.epoch_to = bump(session, node.tenant_id)
+            session.get_one(Label, row.id).epoch_to = bump(session, node.tenant_id)
     for name, value in labels.items():
         if name not in present or present[name].value != value:
             session.add(
@@ -321,10 +335,18 @@ def _align_labels(session: Session, node: AclNode, labels: Mapping[str, str], or
             )
 
 
-def _labels(session: Session, node: int, origin: str) -> Sequence[Label]:
-    return session.scalars(
-        select(Label).where(Label.node_id == node, Label.origin == origin, Label.epoch_to.is_(None))
-    ).all()
+_LABELS = Prepared(
+    select(Label.id, Label.name, Label.value).where(
+        Label.tenant_id == bindparam("tenant"),
+        Label.node_id == bindparam("node"),
+        Label.origin == bindparam("origin"),
+        Label.epoch_to.is_(None),
+    )
+)
+
+
+def _labels(session: Session, node: AclNode, origin: str) -> Sequence[Any]:
+    return _LABELS.all(session, tenant=node.tenant_id, node=node.id, origin=origin)
 
 
 def _names(session: Session, ids: Sequence[int]) -> dict[int, str]:

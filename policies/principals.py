@@ -41,17 +41,20 @@ def intern(session: Session, tenant: int, names: Iterable[str]) -> dict[str, int
     return {name: found[pair] for name, pair in wanted.items()}
 
 
+_OF_KIND = select(Principal.key, Principal.id).where(
+    Principal.tenant_id == bindparam("tenant"),
+    Principal.kind == bindparam("kind"),
+    Principal.key.in_(bindparam("keys", expanding=True)),
+)
+
+
 def _load(session: Session, tenant: int, pairs: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
     found: dict[tuple[str, str], int] = {}
     for kind in {kind for kind, _ in pairs}:
         keys = [key for one, key in pairs if one == kind]
         for start in range(0, len(keys), 5000):
-            rows = session.execute(
-                select(Principal.key, Principal.id).where(
-                    Principal.tenant_id == tenant, Principal.kind == kind, Principal.key.in_(keys[start : start + 5000])
-                )
-            )
-            found |= {(kind, key): id_ for key, id_ in rows}
+            asked = {"tenant": tenant, "kind": kind, "keys": keys[start : start + 5000]}
+            found |= {(kind, key): id_ for key, id_ in session.execute(_OF_KIND, asked)}
     return found
 
 
