@@ -27,6 +27,7 @@ class Snapshot(Session):
         engine: where the connection is from.
         link: the pooled connection.
         tenant: whom it is opened for; None: all tenants.
+        read: what `memory` keeps.
     """
 
     def __init__(self, engine: Engine, tenant: int | None) -> None:
@@ -37,6 +38,7 @@ class Snapshot(Session):
         """
         self.engine = engine
         self.tenant = tenant
+        self.read: dict[str, dict[Any, Any]] = {}
         self._on_server = engine.dialect.name != "sqlite"
         self._connection: Connection | None = None
         dbapi = engine.dialect.loaded_dbapi
@@ -94,3 +96,10 @@ class Snapshot(Session):
             self._connection.close()
         else:
             self.link.close()
+
+
+def memory(session: Session, name: str) -> dict[Any, Any]:
+    """What was read in a snapshot under a name, for reading it once: nothing changes in it. In a session that may
+    write, and so may read something else the next time, it is empty each time.
+    """
+    return session.read.setdefault(name, {}) if isinstance(session, Snapshot) else {}

@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from core.prepared import Prepared, among
+from core.snapshot import memory
 from core.tables import Ace, AclNode, Label, Principal
 from policies.model import EVERYONE
 from policies.tree import chains_up, is_lateral
@@ -49,19 +50,21 @@ class EntryView:
 def load_chains(session: Session, starts: Iterable[int]) -> dict[int, list[NodeView]]:
     """For each node, itself and everything above it, nearest first; one statement a few thousand nodes."""
     wanted = sorted(set(starts))
-    nodes: dict[int, NodeView] = {}
-    for offset in range(0, len(wanted), _BATCH):
-        rows = _CHAINS[is_lateral(session)].all(session, ids=wanted[offset : offset + _BATCH])
+    nodes: dict[int, NodeView | None] = memory(session, "nodes")
+    missing = [one for one in wanted if one not in nodes]
+    for offset in range(0, len(missing), _BATCH):
+        rows = _CHAINS[is_lateral(session)].plain(session, ids=missing[offset : offset + _BATCH])
         nodes |= {row[0]: NodeView(*row) for row in rows}
-    return {start: _walk(nodes, start) for start in wanted if start in nodes}
+    nodes |= {one: None for one in missing if one not in nodes}
+    return {start: _walk(nodes, start) for start in wanted if nodes[start] is not None}
 
 
-def _walk(nodes: dict[int, NodeView], start: int) -> list[NodeView]:
+def _walk(nodes: dict[int, NodeView | None], start: int) -> list[NodeView]:
     chain: list[NodeView] = []
-    at: int | None = start
+    at = nodes[start]
     while at is not None and len(chain) <= len(nodes):
-        chain.append(nodes[at])
-        at = nodes[at].parent
+        chain.append(at)
+        at = None if at.parent is None else nodes[at.parent]
     return chain
 
 
@@ -132,14 +135,15 @@ def _entries(
 
 
 def load_labels(session: Session, tenant: int, nodes: Iterable[int]) -> dict[int, list[tuple[str, str, str]]]:
-    """Name, value and origin of the labels stated at each node."""
-    found: dict[int, list[tuple[str, str, str]]] = {}
-    wanted = sorted(set(nodes))
-    for offset in range(0, len(wanted), _BATCH):
-        rows = _LABELS.all(session, tenant=tenant, nodes=wanted[offset : offset + _BATCH])
-        for node, name, value, origin in rows:
-            found.setdefault(node, []).append((name, value, origin))
-    return found
+    """Name, value and origin of the labels stated at each node; nodes without any are left out."""
+    wanted = set(nodes)
+    found: dict[int, list[tuple[str, str, str]]] = memory(session, f"labels {tenant}")
+    missing = sorted(wanted - found.keys())
+    found |= {one: [] for one in missing}
+    for offset in range(0, len(missing), _BATCH):
+        for node, name, value, origin in _LABELS.plain(session, tenant=tenant, nodes=missing[offset : offset + _BATCH]):
+            found[node].append((name, value, origin))
+    return {one: found[one] for one in wanted if found[one]}
 
 
 _CHAINS = chains_up(

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import InvalidError
 from core.prepared import Prepared
+from core.snapshot import memory
 from core.tables import StateHistory, Tenant
 from policies.chains import NodeView, load_chains, load_labels
 from policies.epoch import bump
@@ -57,7 +58,10 @@ _ORDERED = Prepared(select(Tenant.classifications).where(Tenant.id == bindparam(
 
 def classifications(session: Session, tenant: int) -> list[str]:
     """The tenant's classifications, lowest first."""
-    ordered: list[str] = _ORDERED.all(session, tenant=tenant)[0][0]
+    known = memory(session, "classifications")
+    if tenant not in known:
+        known[tenant] = _ORDERED.all(session, tenant=tenant)[0][0]
+    ordered: list[str] = known[tenant]
     return ordered
 
 

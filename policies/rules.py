@@ -17,6 +17,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from core.prepared import Prepared, among, of_tenant
+from core.snapshot import memory
 from core.tables import Policy, Principal, Source, Tenant
 from policies.chains import NodeView, load_labels
 from policies.labels import DEFAULT_CLASSIFICATION, classifications, combine
@@ -119,8 +120,10 @@ def rules_and_order(
     """The rules that stand (or `rules` in their stead), and the tenant's classifications where there are any."""
     if rules is not None:
         return tuple(rules), classifications(session, tenant) if rules else []
-    rows = _OPEN.all(session, tenant=tenant)
-    return tuple(Rule(*row[:-1]) for row in rows), rows[0].classifications if rows else []
+    rows = _OPEN.plain(session, tenant=tenant)
+    if rows:
+        memory(session, "classifications")[tenant] = rows[0][-1]
+    return tuple(Rule(*row[:-1]) for row in rows), rows[0][-1] if rows else []
 
 
 @dataclass(frozen=True, slots=True)

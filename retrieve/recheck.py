@@ -94,8 +94,12 @@ def public_ids(session: Session, tenant: int, documents: Sequence[int]) -> tuple
     """Public ids of documents, for the audit."""
     if not documents:
         return ()
-    statement = select(Document.public_id).where(Document.tenant_id == tenant, Document.id.in_(documents))
-    return tuple(sorted(session.scalars(statement)))
+    return tuple(sorted(row[0] for row in _PUBLIC.plain(session, tenant=tenant, ids=documents)))
+
+
+_PUBLIC = Prepared(
+    select(Document.public_id).where(Document.tenant_id == bindparam("tenant"), among(Document.id, "ids"))
+)
 
 
 _ROWS = Prepared(
