@@ -15,7 +15,7 @@ from tests.factories.installation import Installation
 from tests.factories.mutants import THE_FIVE, Plant
 
 EXAMPLES, STEPS = 6, 18
-EXAMPLES_FULL, STEPS_FULL = 150, 40
+EXAMPLES_FULL, STEPS_FULL = 80, 30
 
 
 @pytest.fixture(scope="module")

@@ -101,16 +101,16 @@ def postgres_database(template: str | None = None) -> Iterator[str]:
     """
     url = make_url(need(POSTGRESQL))
     name = f"ambit_test_{uuid4().hex[:12]}"
-    _administer(_MAKE_ROLE)
-    _administer(f'CREATE DATABASE "{name}" TEMPLATE "{template or "template0"}" OWNER {_ROLE}')
+    administer(_MAKE_ROLE)
+    administer(f'CREATE DATABASE "{name}" TEMPLATE "{template or "template0"}" OWNER {_ROLE}')
     try:
         own = url.set(database=name).update_query_dict({"options": f"-c role={_ROLE} -c synchronous_commit=off"})
         yield own.render_as_string(hide_password=False)
     finally:
-        _administer(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        administer(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-def _administer(statement: str) -> None:
+def administer(statement: str) -> None:
     """Runs one statement that PostgreSQL refuses inside a transaction."""
     import psycopg
 

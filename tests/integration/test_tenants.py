@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select, text, update
@@ -12,10 +14,15 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import aliased
 
+from api.runtime import Runtime
+from cli.checks import _tenant_wall
 from core import row_security, tenancy
 from core.db import Database
+from core.settings import Settings
 from core.tables import Ace, AclNode, Base, Chunk, Document, Group, Item, Principal, Source, VersionChunk
+from migrations.runner import upgrade
 from policies.directory import put_group, put_tenant, put_user, set_containers
+from tests.integration.services import POSTGRESQL, administer, need
 
 ROOT = Path(__file__).parents[2]
 OVER_ALL = {
@@ -234,6 +241,26 @@ def two_on(walled: Database) -> tuple[int, int]:
         for tenant in made:
             put_group(session, tenant, "staff")
         return made
+
+
+@pytest.mark.integration
+def test_the_role_that_the_guide_makes_is_walled(tmp_path: Path) -> None:
+    """By the very statements of docs/access.md, under a name of the test's own."""
+    (written,) = re.findall(r"`(CREATE ROLE [^`]+)`", (ROOT / "docs" / "access.md").read_text())
+    name = f"ambit_guide_{uuid4().hex[:12]}"
+    statements = re.sub(r"\bambit\b", name, written).rstrip(";").split("; ")
+    url = make_url(need(POSTGRESQL))
+    try:
+        for statement in statements:
+            administer(statement)
+        own = url.set(username=name, password="...", database=name).render_as_string(hide_password=False)
+        upgrade(own)
+        runtime = Runtime(Settings(_env_file=None, data_dir=tmp_path, database_url=own))
+        assert _tenant_wall(runtime).detail == "kept apart by row-level security too"
+        runtime.close()
+    finally:
+        administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        administer(f"DROP ROLE IF EXISTS {name}")
 
 
 @pytest.mark.integration

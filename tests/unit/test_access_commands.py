@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
+from core.db import now
 from core.tables import AuditEntry, Document
+from policies.directory import put_group
 from policies.epoch import current
+from tests.factories.cases import GUIDE
 from tests.factories.command_line import ambit
 from tests.factories.installation import Installation
 
@@ -109,6 +113,25 @@ def test_a_plan_shows_who_gains_and_loses(place: Installation) -> None:
         assert current(session, place.tenant) == before
     path.write_text("kind: Model\nid: other\nclass: extractive\n")
     assert ambit(_data(place), "--json", "plan", str(path)).json["access"] is None
+
+
+def test_the_guides_commands(place: Installation) -> None:
+    """Each as docs/access.md writes it; a capital word and the time stand for what a reader puts there."""
+    path = _data(place).parent / "leave.yaml"
+    path.write_text(LEAVES)
+    with place.db.write() as session:
+        put_group(session, place.tenant, "temps")
+        at = now(session).isoformat()
+    stands = {"DOCUMENT": "files:hello.txt", "PATH": str(path), "2026-03-01T12:00:00Z": at}
+    told = " ".join(GUIDE.read_text().split())
+    written = [one.split() for one in re.findall(r"`ambit ([^`]+)`", told)]
+    rows = [["access", "simulate", *one.split()] for one in re.findall(r"`(--(?:allow|deny|join|leave) [^`]+)`", told)]
+    why = [["access", "history", "DOCUMENT", *one.split()] for one in re.findall(r"`(--user [^`]+)`", told)]
+    assert (len(written), len(rows), len(why)) == (7, 4, 1)
+    written.remove(["doctor"])  # what the guide says of it: test_tenants.py
+    for command in (*written, *rows, *why):
+        ran = ambit(_data(place), *(stands.get(word, word) for word in command))
+        assert ran.status == 0, (command, ran.out, ran.err)
 
 
 def test_review(place: Installation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from core.db import Database
 from core.errors import InvalidError
 from policies import rules
+from tests.factories.cases import GUIDE
 from tests.unit.test_declare_apply import Tenant
 
 USER = "kind: User\nid: ana\nattributes: {wage: 3}\n"
@@ -42,6 +44,14 @@ def test_a_policy_is_planned_applied_changed_and_pruned(tenant: Tenant) -> None:
     assert tenant.apply(USER, prune=True) == {"User/ana": "unchanged", "Policy/pay": "delete"}
     assert _standing(tenant) == []
     assert tenant.epoch() == epoch + 2
+
+
+def test_the_guides_policy_is_applied_as_it_stands(tenant: Tenant) -> None:
+    (example,) = re.findall(r"^```yaml\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    assert tenant.apply(example) == {"Policy/clearance": "create"}
+    assert _standing(tenant) == [
+        ("clearance", "forbid", "rank(document.classification) > rank(principal.clearance)", True)
+    ]
 
 
 @pytest.mark.parametrize(
