@@ -10,7 +10,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from api.identity import Credential
+from policies.claims import Claims
 from policies.rights import require_right, who
+from policies.subject import Subject
 
 LOCAL = "local"
 
@@ -21,11 +23,13 @@ class Actor:
 
     Attributes:
         name: how the audit names them: `user:<id>`, `app:<id>` or `local`.
-        hand: what proved them: the app whose key they hold, or their login on the machine. Whom an app names in
-            `X-Ambit-User` proves nothing, so a change and its approval must come by different hands.
+        hand: what proved them: `app:<app>` whose key they hold, `token:<app>:<id>` by the issuer's word, or their login
+            on the machine. Whom an app names in `X-Ambit-User` proves nothing, so a change and its approval must come
+            by different hands.
         user, app: the person and the app whose rights count; both None on the machine itself, where whoever can read
             the data folder may do everything.
         noted: what the audit adds to each entry.
+        claims: what their token says of them.
     """
 
     tenant: int
@@ -34,6 +38,7 @@ class Actor:
     noted: tuple[tuple[str, str], ...] = ()
     user: str | None = None
     app: str | None = None
+    claims: Claims | None = None
 
     @property
     def trusted(self) -> bool:
@@ -51,18 +56,25 @@ class Actor:
             ForbiddenError: they have it not.
         """
         if not self.trusted:
-            require_right(session, who(session, self.tenant, user=self.user, app=self.app), right, target)
+            require_right(session, self.subject(session), right, target)
+
+    def subject(self, session: Session) -> Subject:
+        """Whose grants count."""
+        return who(session, self.tenant, user=self.user, app=self.app, claims=self.claims)
 
 
 def of_key(cred: Credential) -> Actor:
-    """Whoever sent a request with a key."""
+    """Whoever sent a request with a key or a token."""
+    token = cred.holder is not None
+    key = () if token else (("key", cred.prefix),)
     return Actor(
         tenant=cred.tenant,
         name=cred.actor,
-        hand=f"app:{cred.app}",
-        noted=(("key", cred.prefix), *((("app", cred.app),) if cred.person else ())),
-        user=cred.person,
+        hand=f"token:{cred.app}:{cred.holder}" if token else f"app:{cred.app}",
+        noted=(*key, *((("app", cred.app),) if cred.administrator else ())),
+        user=cred.administrator,
         app=cred.app,
+        claims=cred.claims,
     )
 
 

@@ -193,11 +193,11 @@ def _refuse_same(actor: Actor, row: Approval) -> None:
 
 
 def _proposer(row: Approval) -> Actor:
-    """Who proposed it, with the rights that they have now."""
+    """Who proposed it, with the rights that they have now; what a token gave ended with it."""
     if row.proposer == LOCAL:
         return Actor(row.tenant_id, LOCAL, row.hand, (("login", row.hand.partition(":")[2]),))
     kind, _, key = row.proposer.partition(":")
-    app = row.hand.partition(":")[2] if row.hand.startswith("app:") else None
+    app = row.hand.split(":")[1] if row.hand.startswith(("app:", "token:")) else None
     noted = (("app", app),) if app and kind == "user" else ()
     return Actor(row.tenant_id, row.proposer, row.hand, noted, user=key if kind == "user" else None, app=app)
 

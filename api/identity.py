@@ -6,9 +6,9 @@ import hmac
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from sqlalchemy import bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -49,6 +49,11 @@ class Credential:
     person: str | None = None
     holder: str | None = None
     claims: Claims | None = None
+
+    @property
+    def administrator(self) -> str | None:
+        """The person whose grants count; None: the app's own."""
+        return self.person if self.holder is None else self.holder
 
     @property
     def actor(self) -> str:
@@ -105,14 +110,15 @@ def _is_token(runtime: Runtime, text: str) -> bool:
 
 
 def _of_token(session: Session, runtime: Runtime, token: Token) -> Credential:
-    """A token's credential: its person may ask, and nothing else."""
+    """A token's credential: its person may ask and, through an app of `admin_apps`, do what grants let them."""
     found = caller_of(session, token, runtime.settings.tenant)
+    administers = found.app.key in token.issuer.admin_apps
     return Credential(
         tenant=found.tenant,
         app=found.app.key,
         app_id=found.app.id,
         prefix="",
-        rights=frozenset({"query"}),
+        rights=frozenset({"query", "admin"} if administers else {"query"}),
         sources=None if found.app.sources is None else frozenset(found.app.sources),
         holder=found.user or "",
         claims=found.claims,
@@ -321,10 +327,20 @@ Asker = Annotated[Caller, Depends(asker)]
 ToCheck = Annotated[Asking, Depends(asking)]
 
 
-def viewer(request: Request, ctx: Ctx, cred: Cred) -> Caller | None:
-    """The person a resource is shown to; None: an admin, who sees what is there and no text of it."""
+View = Annotated[
+    Literal["admin"] | None, Query(description="`admin`: as who administers, by right, and not as who reads.")
+]
+
+
+def viewer(request: Request, ctx: Ctx, cred: Cred, view: View = None) -> Caller | None:
+    """The person a resource is shown to; None: an admin, who sees what is there and no text of it.
+
+    A person who administers, named or by token, is shown what they may read, unless they ask for `view=admin`.
+    """
     name = named_for(request, cred)
-    if name is None and "admin" in cred.rights:
+    if view is not None:
+        need(cred, "admin")
+    if view is not None or (name is None and cred.holder is None and "admin" in cred.rights):
         return None
     return _from_here(request, act_for(ctx.runtime, cred, name))
 

@@ -62,9 +62,17 @@ def needs_grant(doing: Doing, args: Args) -> Iterable[Need]:
     stated = [one for one in bodies if one is not None]
     everything = ["*"] if any(one["effect"] == "deny" for one in stated) else []
     giving = args.get("body") or {"rights": [], "objects": []}
-    subject = who(doing.session, doing.tenant, user=doing.actor.user, app=doing.actor.app)
-    lacks = may_give(doing.session, subject, everything, everything) or may_give(
-        doing.session, subject, giving["rights"], giving["objects"]
+    lasting = who(doing.session, doing.tenant, user=doing.actor.user, app=doing.actor.app)
+    lacks = next(
+        filter(
+            None,
+            (
+                may_give(doing.session, subject, rights, objects)
+                for subject in (lasting, doing.actor.subject(doing.session))  # a token's groups end, and still deny
+                for rights, objects in ((everything, everything), (giving["rights"], giving["objects"]))
+            ),
+        ),
+        None,
     )
     if lacks is not None:
         raise ForbiddenError(f"nobody gives or takes back what they have not for good themselves: {lacks}")

@@ -1,25 +1,27 @@
 """What a request must be allowed to administer: declared at each route, decided by `policies.rights`.
 
-A key may administer where it has the key right `admin`; what it may then do is what grants say of its app, or of the
-person it names in `X-Ambit-User`: theirs alone, since an app lends nobody its rights.
+A key may administer where it has the key right `admin`, a token where its issuer's `admin_apps` names its app. What
+may then be done is what grants say of the app, or of the person whom it names in `X-Ambit-User` or whose token it is:
+theirs alone, since an app lends nobody its rights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Request
+from fastapi import Depends, Request
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from api.context import Context, Ctx
-from api.identity import Cred, Credential, named_user, need, person_in
+from api.identity import Cred, Credential, named_for, need, person_in
 from core.errors import AccessUndecidedError, ForbiddenError
 from core.tables import Source
 from policies.rights import RIGHTS, may, require_right, who
+from policies.subject import Subject
 
 ADMIN = "admin"
 _MARK = "ambit_right"
@@ -80,21 +82,35 @@ class Unproven:
 
 
 def acting_as(request: Request, ctx: Context, cred: Credential) -> Credential:
-    """The caller as an administrator: the app itself, or the person it names.
+    """The caller as an administrator: the app itself, the person it names, or the person of a token.
 
     Raises:
         ForbiddenError: the key lacks the right `admin`, or the app may not act for the person.
         AccessUndecidedError: SQL did not answer.
     """
     need(cred, ADMIN)
-    name = named_user(request)
-    if name is None:
+    name = named_for(request, cred)
+    if name is None and cred.holder is None:
         return cred
     try:
         with ctx.runtime.db.read(cred.tenant) as session:
-            return replace(cred, person=person_in(session, cred, name).user)
+            person = person_in(session, cred, name or "").user
+            return replace(cred, person=person) if cred.holder is None else replace(cred, holder=person)
     except SQLAlchemyError as error:
         raise AccessUndecidedError("the person could not be looked up") from error
+
+
+def acting(request: Request, ctx: Ctx, cred: Cred) -> Credential:
+    """As `acting_as` for whoever may administer; any other credential as it is, for routes that serve both."""
+    return acting_as(request, ctx, cred) if ADMIN in cred.rights else cred
+
+
+Acting = Annotated[Credential, Depends(acting)]
+
+
+def subject_of(session: Session, cred: Credential) -> Subject:
+    """Whose grants count: the app's own, or the person's, with what their token says of them."""
+    return who(session, cred.tenant, user=cred.administrator, app=cred.app, claims=cred.claims)
 
 
 def with_right(ctx: Context, cred: Credential, right: str, *targets: str) -> None:
@@ -114,8 +130,7 @@ def require(session: Session, cred: Credential, right: str, target: str) -> None
         ForbiddenError: by the key, or by what grants say of them.
     """
     need(cred, ADMIN)
-    subject = who(session, cred.tenant, user=cred.person, app=cred.app)
-    require_right(session, subject, right, target)
+    require_right(session, subject_of(session, cred), right, target)
 
 
 def require_in(session: Session, cred: Credential, right: str, source: int | None) -> None:
@@ -127,8 +142,7 @@ def require_in(session: Session, cred: Credential, right: str, source: int | Non
     """
     need(cred, ADMIN)
     row = session.get(Source, source or 0)
-    subject = who(session, cred.tenant, user=cred.person, app=cred.app)
-    if not may(session, subject, right, f"source:{row.key if row else ''}"):
+    if not may(session, subject_of(session, cred), right, f"source:{row.key if row else ''}"):
         raise ForbiddenError(
             f"this needs the right {right!r} over the source of what is named; who may give it writes a Grant"
             " (docs/administration.md)"

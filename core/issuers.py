@@ -34,6 +34,9 @@ class Issuer(BaseModel):
     attributes: dict[str, str] = Field(default_factory=dict, description="Attribute for each claim to read.")
     app_claim: str = Field("azp", min_length=1, description="Claim with the client that the person used.")
     apps: dict[str, str] = Field(default_factory=dict, description="Ambit's app for each value of that claim.")
+    admin_apps: list[str] = Field(
+        default_factory=list, description="Ambit's apps through which tokens open administration, as far as grants say."
+    )
     app: str | None = Field(None, description="App of tokens whose client is not listed; absent: they are refused.")
     leeway_s: int = Field(30, ge=0, le=300, description="Seconds that clocks may differ.")
     keys_ttl_s: int = Field(600, ge=10, description="Seconds after which keys are fetched again.")

@@ -20,6 +20,7 @@ from core.db import now
 from core.errors import ForbiddenError
 from core.tables import AdminGrant, Principal
 from policies.chains import EntryView, NodeView
+from policies.claims import Claims
 from policies.decide import NOBODY, Verdict, judge
 from policies.model import EVERYONE
 from policies.paths import membership_path
@@ -130,13 +131,13 @@ def chain_of(target: str) -> tuple[str, ...]:
     return (kind, EVERYTHING) if target == kind else (target, kind, EVERYTHING)
 
 
-def who(session: Session, tenant: int, *, user: str | None, app: str | None) -> Subject:
-    """A person through an app, or an app that asks for itself.
+def who(session: Session, tenant: int, *, user: str | None, app: str | None, claims: Claims | None = None) -> Subject:
+    """A person through an app, by what is known of them and their token claims; or an app that asks for itself.
 
     An app's own rights are nobody's who asks through it; a grant to an app is for the app alone.
     """
     if user is not None:
-        return resolve_subject(session, Caller(tenant, user, app))
+        return resolve_subject(session, Caller(tenant, user, app, claims=claims))
     return app_alone(session, tenant, app or "")
 
 
@@ -186,7 +187,7 @@ def granted(session: Session, subject: Subject, at: datetime, *, lasting: bool =
     `lasting` takes the allows that have neither an end nor an app, and every deny that has not ended, begun or not:
     what of one's rights one may count on.
     """
-    mine = sorted(subject.principals | ({subject.app.principal} if subject.app else set()))
+    mine = sorted(subject.denied_as | ({subject.app.principal} if subject.app else set()))
     unresolved = Principal.subject_id.is_(None) & (Principal.kind != EVERYONE)
     statement = (
         select(AdminGrant, Principal.kind, Principal.key, unresolved)

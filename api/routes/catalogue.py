@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query
 
 from api.catalogue import STALE_DAYS, listing, overview, stale_before
 from api.context import Ctx
-from api.identity import Cred, Viewer
+from api.identity import Viewer
 from api.paging import Cursor, Limit
-from api.rights import require
+from api.rights import Acting, require
 from api.schemas.base import Page
 from api.schemas.catalogue import CatalogueDocumentView, CatalogueView
 from ingest.catalogue.choose import Wanted
@@ -23,7 +23,7 @@ Days = Annotated[int | None, Query(ge=0, le=36_500, description="Last changed mo
 
 @router.get("/catalog")
 def show_catalogue(
-    *, ctx: Ctx, cred: Cred, viewer: Viewer, stale_days: Annotated[int, Query(ge=0, le=36_500)] = STALE_DAYS
+    *, ctx: Ctx, cred: Acting, viewer: Viewer, stale_days: Annotated[int, Query(ge=0, le=36_500)] = STALE_DAYS
 ) -> CatalogueView:
     """Figures by source: to an admin over all documents, to a person over those they may read."""
     with ctx.runtime.db.read(cred.tenant) as session:
@@ -36,7 +36,7 @@ def show_catalogue(
 def list_catalogue(
     *,
     ctx: Ctx,
-    cred: Cred,
+    cred: Acting,
     viewer: Viewer,
     source: Name = None,
     language: Name = None,

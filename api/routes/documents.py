@@ -12,10 +12,10 @@ from api import documents
 from api.context import Context, Ctx
 from api.idempotency import Key as IdempotencyHeader
 from api.idempotency import fingerprint, once
-from api.identity import Asker, Cred, Credential, Ingester, Viewer, need
+from api.identity import Asker, Credential, Ingester, Viewer, need
 from api.paging import Cursor, Limit, read_cursor, write_cursor
 from api.push import push
-from api.rights import marked, require
+from api.rights import Acting, marked, require
 from api.schemas.base import Page
 from api.schemas.documents import DocumentAdminView, DocumentView, JobView, PassageView, PushBody
 from core.errors import AccessUndecidedError
@@ -26,7 +26,7 @@ from policies.subject import Caller
 router = APIRouter(prefix="/v1", tags=["documents"])
 
 
-def owner_or_writer(cred: Cred) -> Credential:
+def owner_or_writer(cred: Acting) -> Credential:
     """A key that pushes to the document's source, or one that administers, whose right is decided by document."""
     need(cred, "admin", "ingest")
     return cred
@@ -49,7 +49,7 @@ def push_document(body: PushBody, ctx: Ctx, cred: Ingester, idempotency_key: Ide
 def list_documents(
     *,
     ctx: Ctx,
-    cred: Cred,
+    cred: Acting,
     viewer: Viewer,
     source: Annotated[str | None, Query(max_length=128)] = None,
     external_id: Annotated[str | None, Query(max_length=500)] = None,
@@ -67,7 +67,7 @@ def list_documents(
 
 
 @router.get("/documents/{document_id}")
-def get_document(document_id: str, ctx: Ctx, cred: Cred, viewer: Viewer) -> DocumentAdminView | DocumentView:
+def get_document(document_id: str, ctx: Ctx, cred: Acting, viewer: Viewer) -> DocumentAdminView | DocumentView:
     """One document without its text; to a person only where they may read it."""
     if viewer is None:
         with ctx.runtime.db.read(cred.tenant) as session:

@@ -15,7 +15,7 @@ from api.declare.shapes import GrantBody
 from api.etags import IfMatch
 from api.idempotency import Key as IdempotencyHeader
 from api.identity import Cred, Credential
-from api.rights import acting_as, administers, marked
+from api.rights import acting_as, administers, marked, subject_of
 from api.schemas.administration import GrantView, RightBody
 from api.schemas.base import Key, Page
 from core.errors import InvalidError, NotFoundError
@@ -98,9 +98,8 @@ def explain_right(
     if body.right not in RIGHTS:
         raise InvalidError(f"{body.right!r} is no right", errors=[{"field": "right"}])
     with ctx.runtime.db.read(cred.tenant) as session:
-        mine = who(session, cred.tenant, user=cred.person, app=cred.app)
         if body.user is None and body.app is None:
-            subject = mine
+            subject = subject_of(session, cred)
         else:
             actor = of_key(cred)
             actor.require(session, "grant.read", "grant:*")

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from api.actors import of_key
 from api.changes import Asked, perform
 from api.context import Context, Ctx
-from api.identity import Cred, Credential, need
+from api.identity import Credential, need
 from api.paging import Cursor, Limit, page
-from api.rights import Unproven, administers_some, marked, require_in
+from api.rights import Acting, Unproven, administers_some, marked, require_in
 from api.schemas.base import Page
 from api.schemas.runs import Affected, ItemView, RejectBody, RetryBody, RunDetail, RunView
 from core.errors import NotFoundError
@@ -25,7 +25,7 @@ Syncer = Annotated[Unproven, Depends(administers_some("source.sync"))]
 Reader = Annotated[Unproven, Depends(administers_some("source.read"))]
 
 
-def owner_or_reader(cred: Cred) -> Credential:
+def owner_or_reader(cred: Acting) -> Credential:
     """A key that pushes, which sees what its app pushed, or one that administers, whose right is decided by run."""
     need(cred, "admin", "ingest")
     return cred

@@ -14,9 +14,9 @@ from api.changes import Asked, perform, repeatable
 from api.context import Ctx
 from api.etags import IfMatch
 from api.idempotency import Key as IdempotencyHeader
-from api.identity import Cred, Credential, Viewer
+from api.identity import Credential, Viewer
 from api.paging import Cursor, Limit, page
-from api.rights import Unproven, administers, administers_some, require
+from api.rights import Acting, Unproven, administers, administers_some, require
 from api.schemas.base import Page
 from api.schemas.runs import RunView
 from api.schemas.sources import (
@@ -40,7 +40,7 @@ Syncer = Annotated[Credential, Depends(administers("source.sync", "source:{key}"
 
 @router.get("/sources")
 def list_sources(
-    ctx: Ctx, cred: Cred, viewer: Viewer, limit: Limit = 50, cursor: Cursor = None
+    ctx: Ctx, cred: Acting, viewer: Viewer, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SourceAdminView] | Page[SourceView]:
     """Sources: to a person those in which they may read something, to an admin all."""
     with ctx.runtime.db.read(cred.tenant) as session:
@@ -67,7 +67,7 @@ def create_source(body: SourceBody, ctx: Ctx, cred: Creator, response: Response)
 
 
 @router.get("/sources/{key}")
-def get_source(key: str, ctx: Ctx, cred: Cred, viewer: Viewer, response: Response) -> SourceAdminView | SourceView:
+def get_source(key: str, ctx: Ctx, cred: Acting, viewer: Viewer, response: Response) -> SourceAdminView | SourceView:
     """One source; to a person only where they may read something in it."""
     with ctx.runtime.db.read(cred.tenant) as session:
         if viewer is not None:

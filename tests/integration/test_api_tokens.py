@@ -13,6 +13,7 @@ from api.tokens.check import Tokens
 from core.db import now
 from core.tables import User
 from policies import directory
+from policies.grants import put_grant
 from policies.identities import link
 from policies.subject import Caller, resolve_subject
 from tests.factories.issuer import Idp, idp
@@ -183,3 +184,99 @@ def test_an_issuer_that_is_away_is_told_as_such(ambit: Installation, issuer: Idp
     answer = ask(issuer.token())
     assert (answer.status_code, answer.json()["code"]) == (503, "issuer_unavailable")
     assert issuer.site.url not in answer.text
+
+
+GRANT: dict[str, Any] = {"effect": "allow", "app": None, "not_before": None, "expires_at": None}
+
+
+def _grant(ambit: Installation, key: str, principal: str, right: str, target: str, **more: Any) -> None:
+    with ambit.runtime.db.write() as session:
+        body = {**GRANT, "principals": [principal], "rights": [right], "objects": [target], **more}
+        put_grant(session, ambit.tenant, key, body)
+
+
+@pytest.fixture
+def console(ambit: Installation, issuer: Idp, ask: Ask) -> Callable[..., httpx.Response]:
+    """Requests with ana's token, through the app that tokens may administer by."""
+    _trust(ambit, issuer, admin_apps=["chat"], groups_claim="groups")
+
+    def called(method: str, path: str, body: Any = None, **claims: Any) -> httpx.Response:
+        return ambit.call(method, path, issuer.token(**claims), **({} if body is None else {"json": body}))
+
+    return called
+
+
+def test_a_person_administers_by_token_what_grants_let_them(ambit: Installation, console: Ask) -> None:
+    group = "/v1/groups/staff"
+    assert console("GET", group).status_code == 403, "no grant, no right"
+    _grant(ambit, "ana", "user:ana", "group.*", "group:staff")
+    assert console("GET", group).status_code == 200
+    assert console("GET", "/v1/groups").status_code == 403
+    put = console("PUT", group, {"members": ["user:bob"]})
+    assert put.status_code == 200, put.text
+    (entry,) = ambit.admin("GET", "/v1/audit", params={"request_id": put.headers["X-Request-Id"]}).json()["data"]
+    assert (entry["actor"], entry["body"]["app"]) == ("user:ana", "chat")
+    told = console("POST", "/v1/access/rights", {"right": "group.write", "object": "group:staff"}).json()
+    assert (told["allowed"], told["grant"]) == (True, "ana")
+    assert console("GET", group, sub="s-nobody").status_code == 403
+    _grant(ambit, "not-by-chat", "app:chat", "*", "*", effect="deny")
+    assert console("GET", group).status_code == 403, "a deny of the app stops everyone through it"
+
+
+def test_a_token_administers_through_apps_that_are_named_for_it_alone(
+    ambit: Installation, issuer: Idp, console: Ask
+) -> None:
+    _grant(ambit, "ana", "user:ana", "group.read", "*")
+    assert console("GET", "/v1/groups").status_code == 200
+    _trust(ambit, issuer, admin_apps=["other"])
+    assert console("GET", "/v1/groups").status_code == 403
+    both = ambit.call("GET", "/v1/groups", issuer.token(), user="bob")
+    assert both.status_code in (403, 422)
+
+
+def test_groups_of_a_token_give_and_deny_while_it_lasts(ambit: Installation, console: Ask) -> None:
+    _grant(ambit, "keepers", "group:keepers", "group.*", "group:staff")
+    _grant(ambit, "mine", "user:ana", "grant.write", "*")
+    with ambit.runtime.db.write() as session:
+        directory.put_group(session, ambit.tenant, "keepers")
+        directory.put_group(session, ambit.tenant, "temps")
+    assert console("GET", "/v1/groups/staff").status_code == 403
+    assert console("GET", "/v1/groups/staff", groups=["keepers"]).status_code == 200
+    more = {"principals": ["user:eve"], "rights": ["group.read"], "objects": ["group:staff"]}
+    assert console("PUT", "/v1/grants/more", more, groups=["keepers"]).status_code == 403, (
+        "not for good, so not to give"
+    )
+    _grant(ambit, "not-temps", "group:temps", "*", "*", effect="deny")
+    assert console("GET", "/v1/groups/staff", groups=["keepers", "temps"]).status_code == 403
+    many = [f"g{number}" for number in range(300)]
+    assert console("GET", "/v1/groups/staff", groups=many).status_code == 403
+    own = {"principals": ["user:eve"], "rights": ["grant.write"], "objects": ["grant:x"]}
+    assert console("PUT", "/v1/grants/x", own, groups=many).status_code == 403, "one of them might be denied"
+    assert console("PUT", "/v1/grants/x", own).status_code == 201
+
+
+def test_a_person_who_administers_is_shown_what_they_read_or_what_is_there(ambit: Installation, console: Ask) -> None:
+    secret = ambit.push(
+        "b", "The board meets at dawn.", title="Board", access={"inherit": False, "allow": ["user:eve"]}
+    )
+    _grant(ambit, "ana", "user:ana", "document.read", "source:notes")
+    path = f"/v1/documents/{secret['document_id']}"
+    assert console("GET", path).status_code == 404
+    assert console("GET", f"{path}?view=admin").status_code == 200
+    assert "dawn" not in console("GET", f"{path}?view=admin").text
+    assert console("GET", f"{path}/passages").status_code == 404
+    assert console("GET", "/v1/documents?view=admin").status_code == 403, "that is over every source"
+    assert ambit.call("GET", f"{path}?view=admin", ambit.keys["chat"], user="ana").status_code == 403
+
+
+def test_two_people_with_tokens_are_two_hands(ambit: Installation, console: Ask, issuer: Idp) -> None:
+    ambit.runtime.settings = ambit.runtime.settings.model_copy(update={"widening_people": 1, "widening_documents": 0})
+    _grant(ambit, "both", "group:staff", "*", "*")
+    with ambit.runtime.db.write() as session:
+        user = session.query(User).filter_by(key="bob").one()
+        assert link(session, user, {issuer.site.url: "s-bob"})
+    held = console("PUT", "/v1/access/entries", {"place": "notes:", "entries": [{"principal": "everyone"}]})
+    assert (held.status_code, held.json()["code"]) == (202, "held"), held.text
+    path = f"/v1/approvals/{held.json()['approval']}/approve"
+    assert console("POST", path).status_code == 403, "nobody approves their own"
+    assert console("POST", path, sub="s-bob").status_code == 200
