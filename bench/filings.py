@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,14 @@ Where = tuple[str, int | None]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question, the files that answer it (copies of one another), and the pages that do, each by itself."""
+    """A question, the files that answer it (copies of one another), and the pages that do, each by itself.
+
+    Attributes:
+        history: what was asked before, which a follow-up question leans on.
+    """
 
     question: str
+    history: tuple[str, ...]
     files: frozenset[str]
     pages: frozenset[int]
 
@@ -59,11 +64,17 @@ def run() -> dict[str, Any]:
     """
     settings = Settings(log_level="error")
     configure_logging(settings)
-    asked = questions()
+    alone = [one for one in questions() if not one.history]
+    leaning = [one for one in questions() if one.history]
     with ingested(settings) as evaluated:
-        places = {name: [one.place(find(evaluated, one.question)) for one in asked] for name, find in SYSTEMS.items()}
+        places = {name: [one.place(find(evaluated, one)) for one in alone] for name, find in SYSTEMS.items()}
+        places["follow_ups"] = [one.place(_default(evaluated, one)) for one in leaning]
+        places["follow_ups_without_history"] = [
+            one.place(_default(evaluated, replace(one, history=()))) for one in leaning
+        ]
         chunks = evaluated.chunks
-    return {"questions": len(asked), "chunks": chunks, **{name: _figures(one) for name, one in places.items()}}
+    counts = {"questions": len(alone), "follow_up_questions": len(leaning), "chunks": chunks}
+    return {**counts, **{name: _figures(one) for name, one in places.items()}}
 
 
 def ingested(settings: Settings) -> AbstractContextManager[Evaluated]:
@@ -77,20 +88,24 @@ def ingested(settings: Settings) -> AbstractContextManager[Evaluated]:
 def questions() -> list[Asked]:
     """All questions."""
     rows = map(json.loads, QUESTIONS.read_text(encoding="utf-8").splitlines())
-    return [Asked(one["question"], frozenset(one["files"]), frozenset(one["pages"])) for one in rows]
+    return [
+        Asked(one["question"], tuple(one.get("history", ())), frozenset(one["files"]), frozenset(one["pages"]))
+        for one in rows
+    ]
 
 
-def _default(evaluated: Evaluated, text: str) -> list[Where]:
-    found = evaluated.retriever.retrieve(evaluated.caller, Question(text, DEPTH)).passages
+def _default(evaluated: Evaluated, asked: Asked) -> list[Where]:
+    question = Question(asked.question, DEPTH, history=asked.history)
+    found = evaluated.retriever.retrieve(evaluated.caller, question).passages
     return [(evaluated.names[one.document], one.page) for one in found]
 
 
-def _dense(evaluated: Evaluated, text: str) -> list[Where]:
-    return _search(evaluated, SearchRequest(evaluated.stack.encoder.encode_query(text), None, DEPTH))
+def _dense(evaluated: Evaluated, asked: Asked) -> list[Where]:
+    return _search(evaluated, SearchRequest(evaluated.stack.encoder.encode_query(asked.question), None, DEPTH))
 
 
-def _bm25(evaluated: Evaluated, text: str) -> list[Where]:
-    terms = SparseEncoder(evaluated.stack.generation().sparse).encode_query(text)
+def _bm25(evaluated: Evaluated, asked: Asked) -> list[Where]:
+    terms = SparseEncoder(evaluated.stack.generation().sparse).encode_query(asked.question)
     return _search(evaluated, SearchRequest(None, terms, DEPTH))
 
 
@@ -112,4 +127,4 @@ def _mean(values: Sequence[float]) -> float:
     return round(sum(values) / len(values), 4)
 
 
-SYSTEMS: Mapping[str, Callable[[Evaluated, str], list[Where]]] = {"default": _default, "dense": _dense, "bm25": _bm25}
+SYSTEMS: Mapping[str, Callable[[Evaluated, Asked], list[Where]]] = {"default": _default, "dense": _dense, "bm25": _bm25}

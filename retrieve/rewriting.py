@@ -16,6 +16,8 @@ _SHORT = 4
 """Words of substance, below which a question is taken to lean on what came before."""
 _LONG = 6
 """Words of substance, from which a question's pronouns are taken to point within it."""
+_SWAPPED = 2
+"""Most words of substance of a question like "And fragrance?", which puts them in the place of one of those before."""
 _CARRIED = 12
 """Most words that are carried over."""
 
@@ -34,6 +36,7 @@ _BACK = re.compile(
     re.IGNORECASE,
 )
 _ON = re.compile(r"^\W*(?:and|or|but|so|also|then|what about|how about|what else|why|when|where|who)\b", re.IGNORECASE)
+_SWAP = re.compile(r"^\W*(?:and|or|what about|how about)\b", re.IGNORECASE)
 _PLAIN = frozenset((
     "a", "about", "above", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "been", "but",
     "by", "can", "could", "did", "do", "does", "else", "explain", "for", "former", "from", "give", "had",
@@ -80,7 +83,8 @@ def _carried(text: str, recent: Sequence[str]) -> list[str]:
     """
     names = [] if _named(text) else _latest(recent, _named)
     periods = [] if _PERIOD.search(text) else _latest(recent, _periods)
-    lacks = not _subject(text) or not (names or periods)
+    own = _subject(text)
+    lacks = not own or not (names or periods) or (len(own) <= _SWAPPED and _SWAP.search(text) is not None)
     return [*names, *(_latest(recent, _subject) if lacks else []), *periods]
 
 

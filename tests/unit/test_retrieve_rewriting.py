@@ -18,6 +18,7 @@ REVENUE = "What was the revenue of Apple in 2021?"
         ("Who signs them?", ["How are travel expenses approved?"], {"travel", "expenses", "approved"}),
         ("Tell me more", [REVENUE], {"Apple", "revenue", "2021"}),
         ("它多少钱", ["价格"], {"价格"}),
+        ("And fragrance?", ["What share of Quillon sales is skincare?"], {"Quillon", "share", "sales", "skincare"}),
         ('And "net debt"?', [REVENUE], {"revenue", "2021"}),
     ],
 )
