@@ -7,7 +7,7 @@ theirs alone, since an app lends nobody its rights.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeVar
 
@@ -20,11 +20,12 @@ from api.context import Context, Ctx
 from api.identity import Cred, Credential, named_for, need, person_in
 from core.errors import AccessUndecidedError, ForbiddenError
 from core.tables import Source
-from policies.rights import RIGHTS, may, require_right, who
+from policies.rights import RIGHTS, may_all, require_right, who
 from policies.subject import Subject
 
 ADMIN = "admin"
 _MARK = "ambit_right"
+NO_SOURCE = ""
 Checked = TypeVar("Checked", bound=Callable[..., Any])
 
 
@@ -73,6 +74,11 @@ class Unproven:
         """
         for target in targets:
             require(session, self._acting, self.right, target)
+        return self._acting
+
+    def over_sources(self, session: Session, sources: Sequence[str]) -> Credential:
+        """As `require_over`."""
+        require_over(session, self._acting, self.right, sources)
         return self._acting
 
     def over_source(self, session: Session, source: int | None) -> Credential:
@@ -140,9 +146,18 @@ def require_in(session: Session, cred: Credential, right: str, source: int | Non
     Raises:
         ForbiddenError: by the key, or by what grants say of them.
     """
-    need(cred, ADMIN)
     row = session.get(Source, source or 0)
-    if not may(session, subject_of(session, cred), right, f"source:{row.key if row else ''}"):
+    require_over(session, cred, right, [row.key if row else NO_SOURCE])
+
+
+def require_over(session: Session, cred: Credential, right: str, sources: Sequence[str]) -> None:
+    """As `require_in`, over several sources by their keys; `NO_SOURCE` stands for what does not exist.
+
+    Raises:
+        ForbiddenError: by the key, or by what grants say of them.
+    """
+    need(cred, ADMIN)
+    if not may_all(session, subject_of(session, cred), right, [f"source:{key}" for key in sources]):
         raise ForbiddenError(
             f"this needs the right {right!r} over the source of what is named; who may give it writes a Grant"
             " (docs/administration.md)"

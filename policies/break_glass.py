@@ -89,12 +89,17 @@ def find_glass(session: Session, tenant: int, name: str) -> BreakGlass:
     Raises:
         NotFoundError: there is none.
     """
-    row = session.scalars(
-        select(BreakGlass).where(BreakGlass.tenant_id == tenant, BreakGlass.public_id == name)
-    ).one_or_none()
+    row = known_glass(session, tenant, name)
     if row is None:
         raise NotFoundError(f"there is no emergency access {name!r}")
     return row
+
+
+def known_glass(session: Session, tenant: int, name: str) -> BreakGlass | None:
+    """The one of that id; None: there is none."""
+    return session.scalars(
+        select(BreakGlass).where(BreakGlass.tenant_id == tenant, BreakGlass.public_id == name)
+    ).one_or_none()
 
 
 def standing_glass(session: Session, tenant: int) -> list[BreakGlass]:

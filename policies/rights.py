@@ -156,10 +156,15 @@ def decide_right(session: Session, subject: Subject, right: str, target: str, *,
 
 def may(session: Session, subject: Subject, right: str, target: str) -> bool:
     """As `decide_right`, without why: the same statements whatever the target is and whatever decides."""
+    return may_all(session, subject, right, (target,))
+
+
+def may_all(session: Session, subject: Subject, right: str, targets: Iterable[str]) -> bool:
+    """Whether `subject` may do `right` to each of these: the same statements however many there are."""
     if not subject.principals:
         return False
     rows = [one for one in granted(session, subject, now(session)) if one.about(right)]
-    return weigh(rows, subject, target).allowed
+    return all(weigh(rows, subject, target).allowed for target in targets)
 
 
 def require_right(session: Session, subject: Subject, right: str, target: str) -> None:

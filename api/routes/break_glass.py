@@ -12,13 +12,13 @@ from api.changes import Asked, perform
 from api.context import Ctx
 from api.identity import Credential
 from api.paging import Cursor, Limit, page
-from api.rights import Unproven, administers, administers_some
+from api.rights import NO_SOURCE, Unproven, administers, administers_some
 from api.schemas.administration import BreakGlassBody
 from api.schemas.base import Page
 from core.db import now
 from core.tables import BreakGlass
 from core.telemetry import logger
-from policies.break_glass import find_glass, glass_as_dict
+from policies.break_glass import glass_as_dict, known_glass
 
 router = APIRouter(prefix="/v1", tags=["access"])
 Opener = Annotated[Unproven, Depends(administers_some("break_glass.open"))]
@@ -52,8 +52,9 @@ def open_break_glass(body: BreakGlassBody, ctx: Ctx, unproven: Opener) -> dict[s
 def end_break_glass(glass: str, ctx: Ctx, unproven: Ender) -> dict[str, Any]:
     """Ends it before its time."""
     with ctx.runtime.db.read(unproven.tenant) as session:
-        row = find_glass(session, unproven.tenant, glass)
-        cred = unproven.over(session, *(f"source:{place.partition(':')[0]}" for place in row.places))
+        row = known_glass(session, unproven.tenant, glass)
+        places = [NO_SOURCE] if row is None else [place.partition(":")[0] for place in row.places]
+        cred = unproven.over_sources(session, places)
     told: dict[str, Any] = perform(ctx.runtime, of_key(cred), Asked("break_glass.end", {"id": glass})).told
     logger().warning("break_glass.end", tenant=cred.tenant, kind=glass)
     return told

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from api import etags
 from api.context import Ctx
 from api.identity import Credential, require
+from api.schemas.base import View
 from api.scim import groups, resources, users
 from api.scim.errors import MEDIA_TYPE, ScimError, ScimUnsupportedError, read_strictly
 from api.scim.stated import Stated, differing, stated
@@ -19,7 +20,24 @@ from api.scim.store import Owner, check, find, page, version
 from core.errors import NotFoundError
 from core.tables import ExternalIdentity
 
-router = APIRouter(prefix="/scim/v2", tags=["scim"], include_in_schema=False)
+
+class ScimProblem(View):
+    """An error as RFC 7644 writes it (3.12)."""
+
+    schemas: list[str]
+    status: str
+    detail: str
+    scimType: str | None = None  # noqa: N815 - the RFC's name
+
+
+router = APIRouter(
+    prefix="/scim/v2",
+    tags=["scim"],
+    responses={
+        "4XX": {"model": ScimProblem, "description": "What the caller can mend."},
+        "5XX": {"model": ScimProblem, "description": "What the caller cannot."},
+    },
+)
 
 Provisioner = Annotated[Credential, Depends(require("provision"))]
 Asked = Annotated[Any, Body()]

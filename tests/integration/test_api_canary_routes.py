@@ -22,6 +22,7 @@ GLASS = {"user": "nobody", "places": ["spare:"], "reason": "a rehearsal of the r
 PUSH = {"source": "notes", "id": "walked", "text": "Nothing of note."}
 LDAP = {"config": {"url": "ldaps://ldap.invalid", "base": "dc=example"}}
 MODEL = {"class": "llama_index.llms.openai_like.OpenAILike", "arguments": {"model": "m"}, "hosting": "external"}
+SCIM = "urn:ietf:params:scim"
 RULE = {"effect": "forbid", "when": "false"}
 GOOD: dict[str, Any] = {
     "POST /v1/retrieve": {"query": "canary budget", "top_k": 50},
@@ -107,6 +108,24 @@ GOOD: dict[str, Any] = {
     "GET /v1/audit": None,
     "GET /v1/catalog": None,
     "GET /v1/catalog/documents": None,
+    "POST /scim/v2/Users": {"schemas": [f"{SCIM}:schemas:core:2.0:User"], "userName": "walker"},
+    "GET /scim/v2/Users": None,
+    "GET /scim/v2/Users/{key}": None,
+    "PUT /scim/v2/Users/{key}": {"schemas": [f"{SCIM}:schemas:core:2.0:User"], "userName": "walker"},
+    "PATCH /scim/v2/Users/{key}": {"schemas": [f"{SCIM}:api:messages:2.0:PatchOp"], "Operations": []},
+    "DELETE /scim/v2/Users/{key}": None,
+    "POST /scim/v2/Groups": {"schemas": [f"{SCIM}:schemas:core:2.0:Group"], "displayName": "Walkers"},
+    "GET /scim/v2/Groups": None,
+    "GET /scim/v2/Groups/{key}": None,
+    "PUT /scim/v2/Groups/{key}": {"schemas": [f"{SCIM}:schemas:core:2.0:Group"], "displayName": "Walkers"},
+    "PATCH /scim/v2/Groups/{key}": {"schemas": [f"{SCIM}:api:messages:2.0:PatchOp"], "Operations": []},
+    "DELETE /scim/v2/Groups/{key}": None,
+    "POST /scim/v2/.search": {},
+    "GET /scim/v2/ServiceProviderConfig": None,
+    "GET /scim/v2/ResourceTypes": None,
+    "GET /scim/v2/ResourceTypes/{name}": None,
+    "GET /scim/v2/Schemas": None,
+    "GET /scim/v2/Schemas/{urn}": None,
     "GET /healthz": None,
     "GET /readyz": None,
     "GET /metrics": None,
@@ -125,7 +144,10 @@ ODD: tuple[Any, ...] = (
     {"params": {"format": "pdf", "days": "0", "state": "x", "stale_days": "-2"}},
     {"headers": {"Content-Type": "text/plain", "If-Match": "*", "Idempotency-Key": "k"}},
 )
+UNREADY = {"/readyz", "/scim/v2/.search"}
+"""What may answer with a status of the server: not ready, and what SCIM calls not implemented."""
 OBJECTS = {"prefix": "none", "member": "user:ana", "approval": "none", "glass": "none", "entry": "1", "key": "walker"}
+OBJECTS |= {"name": "User", "urn": "urn:none"}
 
 
 @pytest.fixture
@@ -182,7 +204,7 @@ def _refused(answers: Iterator[httpx.Response], allowed: set[str]) -> tuple[set[
     statuses = set()
     for answer in answers:
         assert seen_in(answer) <= allowed, f"{answer.request.method} {answer.request.url}"
-        assert answer.status_code < 500 or answer.request.url.path == "/readyz", answer.text
+        assert answer.status_code < 500 or answer.request.url.path in UNREADY, answer.text
         shown |= seen_in(answer)
         statuses.add(answer.status_code)
     return shown, statuses
@@ -205,6 +227,9 @@ def test_no_route_shows_a_person_what_they_may_not_read(ambit: Installation, tol
             few = _walk(ambit, ambit.keys["chat"], user, ids[name]) if name in {"none", "open"} else iter(())
             shown |= _refused(few, allowed)[0]
         shown |= _refused(_oddly(ambit, ambit.keys["chat"], user, ids["none"]), allowed)[0]
+        if user == "eve":  # through an app that may do everything, which lends her nothing
+            whole = ambit.app("whole", ["query", "admin", "ingest", "provision"], acts_for=["everyone"])
+            shown |= _refused(_walk(ambit, whole, user, ids["none"]), allowed)[0]
         assert bool(shown) == bool(allowed)
     _nothing_is_kept(ambit)
 
@@ -212,7 +237,9 @@ def test_no_route_shows_a_person_what_they_may_not_read(ambit: Installation, tol
 def test_no_route_shows_text_to_who_administers_or_has_no_right(ambit: Installation, told: list[str]) -> None:
     _, ids = _planted(ambit, shown=False)  # an admin sees titles and attributes
     ambit.app("walker", ["query"])
-    for key, user in ((None, None), (ambit.keys["feeder"], None), (ambit.keys["walker"], "ana")):
+    ambit.app("entra", ["provision"])
+    outside = [(ambit.keys[name], None) for name in ("feeder", "entra")]
+    for key, user in ((None, None), *outside, (ambit.keys["walker"], "ana")):
         for answers in (_walk(ambit, key, user, ids["none"]), _oddly(ambit, key, user, ids["none"])):
             assert _refused(answers, set())[0] == set()
     shown, statuses = _refused(_walk(ambit, ambit.admin_key, None, ids["ana-only"]), set())

@@ -89,3 +89,20 @@ def test_it_takes_its_own_right(ambit: Installation) -> None:
     assert ambit.call("POST", "/v1/access/break-glass", ops, json=BODY).status_code == 201
     other = {**BODY, "places": ["notes:", "files:"]}
     assert ambit.call("POST", "/v1/access/break-glass", ops, json=other).status_code == 403
+
+
+def test_ending_what_one_may_not_end_and_what_is_not_there_is_refused_alike(ambit: Installation) -> None:
+    name = ambit.admin("POST", "/v1/access/break-glass", json=BODY).json()["id"]
+    ops = ambit.app("ops", ["admin"])
+    grant = {"principals": ["app:ops"], "effect": "allow", "app": None, "not_before": None, "expires_at": None}
+    with ambit.runtime.db.write() as session:
+        rights = {"rights": ["break_glass.end"], "objects": ["source:other"]}
+        put_grant(session, ambit.tenant, "ops", {**grant, **rights})
+    there, nowhere = (ambit.call("DELETE", f"/v1/access/break-glass/{one}", ops) for one in (name, "brk_none"))
+    assert (there.status_code, nowhere.status_code) == (403, 403)
+    assert there.json() | {"request_id": ""} == nowhere.json() | {"request_id": ""}
+    with ambit.runtime.db.write() as session:
+        put_grant(session, ambit.tenant, "ops", {**grant, **rights, "objects": ["source:notes"]})
+    assert ambit.call("DELETE", "/v1/access/break-glass/brk_none", ops).status_code == 403
+    assert ambit.call("DELETE", f"/v1/access/break-glass/{name}", ops).json()["ended_by"] == "app:ops"
+    assert ambit.admin("DELETE", "/v1/access/break-glass/brk_none").status_code == 404
