@@ -8,8 +8,22 @@ from pathlib import Path
 import pytest
 
 from core.errors import InvalidError
-from ingest.model import Change, Checkpoint, Content, ItemError, ItemRef, JsonObject, NodeChange, SourceError, Upsert
+from ingest.model import (
+    Change,
+    Checkpoint,
+    Content,
+    ItemError,
+    ItemRef,
+    JsonObject,
+    MembershipChange,
+    NodeChange,
+    SourceError,
+    Upsert,
+)
+from policies.directory import put_app
 from policies.model import access_spec
+from policies.subject import Caller
+from retrieve.model import Question
 from tests.factories.installation import Installation
 
 NAMES = ("a", "b", "c", "d", "e", "f")
@@ -98,3 +112,27 @@ def test_an_item_that_failed_is_sent_again_by_a_source_that_sends_changes(
     assert place.sync().state == "succeeded"
     assert set(place.documents()) == set(NAMES)
     assert place.sync().listed == 0
+
+
+def test_an_app_that_a_source_puts_into_a_group_is_noted_and_gets_nothing(place: Installation) -> None:
+    class Grouped(Scripted):
+        def changes(self, cursor: JsonObject | None) -> Iterator[Change]:
+            yield MembershipChange("readers", ("user:ana", "app:desk"))
+            yield NodeChange("", None, "notes", access_spec(["group:readers"], mode="break"))
+            yield Upsert(ItemRef(id="a", node="", title="a", uri="note:a", version="1"))
+            yield Checkpoint({"done": True}, complete=True, full=True)
+
+    place.runtime.pipeline.connectors.open = lambda source: Grouped()  # type: ignore[method-assign,assignment,return-value]
+    place.add_user("ana")
+    place.add_user("bob")
+    with place.db.write() as session:
+        put_app(session, place.tenant, "desk", acts_for=["everyone"])
+    run = place.sync()
+    assert run.state == "succeeded"
+    (note,) = [item for item in place.items(run.id).values() if item.stage == "listed"]
+    assert (note.external_id, note.state) == ("group:readers", "skipped")
+    assert "app:desk is in it at the source" in (note.note or "")
+    assert len(place.search("ana", "duck")) == 1
+    assert place.search("bob", "duck") == ()
+    through = place.runtime.retriever.retrieve(Caller(place.tenant, "bob", "desk"), Question("duck"))
+    assert through.passages == (), "who asks through the app is no member either"
