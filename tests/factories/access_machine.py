@@ -85,7 +85,10 @@ class AccessMachine(RuleBasedStateMachine):
         self.stage.counted["point moved"] += sum(how == "place" for how, _ in written)
 
     def _wait(self, ticks: int) -> None:
-        self.stage.clock.move(self.stage.clock.at + ticks * TICK)
+        before, after = self.stage.clock.at, self.stage.clock.at + ticks * TICK
+        self.stage.clock.move(after)
+        entries = [one for node in self.world.nodes.values() for one in (*node.entries, *node.admin)]
+        self.stage.counted["entry that ended"] += sum(before < (one.end or 0) <= after for one in entries)
         self.stage.counted["change: time"] += 1
 
     @invariant()
@@ -96,7 +99,7 @@ class AccessMachine(RuleBasedStateMachine):
         told = differences(self.stage.db, self.world, built, self.cache, asking=asking, at=at)
         assert [*told, *self._index_differences(asking), *self._cedar_differences()] == []
         self._ask()
-        self.stage.counted.update(features(self.world, max(at, PERIOD)))
+        self.stage.counted.update(features(self.world, at, at + PERIOD))
         after = self._readable()
         self.stage.counted["opened"] += len(after - self.readable)
         self.stage.counted["closed"] += len(self.readable - after)
