@@ -58,9 +58,10 @@ def _show(out: Console, found: Review) -> None:
         lines = [one for one in found.lines if one.kind == kind]
         out.print(Text(f"{kind.replace('_', ' ')}: {len(lines)}", style="bold"))
         for one in lines[:_SHOWN]:
-            place = f"{one.source}:{one.place}" if one.place else ""
+            place = f"{one.source}:{one.place}" if one.source else ""
             used = f"last {one.last_used.date().isoformat()}" if one.last_used else ""
-            parts = (one.person, place, one.path or one.by, one.label, used, one.note)
+            why = one.by if one.by.startswith("rule ") else one.path or one.by
+            parts = (one.person, place, why, one.label, used, one.note)
             out.print(Text("  " + "  ".join(part for part in parts if part)))
         if len(lines) > _SHOWN:
             out.print(Text(f"  and {len(lines) - _SHOWN} more; --format csv holds all", style="dim"))

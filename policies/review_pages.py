@@ -24,7 +24,24 @@ _TITLES: Mapping[str, str] = MappingProxyType(
         "break_glass": "Emergency access",
     }
 )
-_STYLE = "body{font:14px sans-serif}table{border-collapse:collapse}td,th{border:1px solid #999;padding:2px 6px}"
+_HEADS: Mapping[tuple[str, str], str] = MappingProxyType(
+    {
+        ("access", "by"): "lets them in",
+        ("access", "path"): "how they come to it",
+        ("access", "last_used"): "last shown a document",
+        ("unused_grant", "by"): "to whom",
+        ("exposed", "by"): "opened to",
+        ("orphan", "by"): "name",
+        ("break_glass", "by"): "opened by",
+        ("break_glass", "expires_at"): "until",
+    }
+)
+"""Columns that a person would not understand by their name in the file."""
+_STYLE = (
+    "body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}"
+    "td,th{border:1px solid #999;padding:2px 6px;text-align:left;vertical-align:top;overflow-wrap:anywhere}"
+    "th{background:#eee}@media print{thead{display:table-header-group}tr{break-inside:avoid}}"
+)
 
 
 def to_csv(found: Review) -> str:
@@ -38,7 +55,10 @@ def to_csv(found: Review) -> str:
 
 def to_html(found: Review) -> str:
     """One page that needs nothing else, a table for each kind of line."""
-    about = f"{found.people} people, at {found.at.isoformat()}, policy epoch {found.epoch}"
+    about = (
+        f"{found.people} people, as of {_when(found.at)}, policy epoch {found.epoch};"
+        f" usage since {found.since.date().isoformat()}"
+    )
     title = f"Access review of {f'group {found.group}' if found.group else 'everybody'}"
     tables = "".join(_table(found, kind, heading) for kind, heading in _TITLES.items())
     return (
@@ -50,12 +70,12 @@ def to_html(found: Review) -> str:
 def _table(found: Review, kind: str, heading: str) -> str:
     lines = [line for line in found.lines if line.kind == kind]
     columns = [name for name in COLUMNS[1:] if any(_text(getattr(line, name)) for line in lines)]
-    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in columns)
+    head = "".join(f"<th>{escape(_HEADS.get((kind, name), name.replace('_', ' ')))}</th>" for name in columns)
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(_text(getattr(line, name)))}</td>" for name in columns) + "</tr>"
+        "<tr>" + "".join(f"<td>{escape(_shown(getattr(line, name)))}</td>" for name in columns) + "</tr>"
         for line in lines
     )
-    table = f"<table><tr>{head}</tr>{body}</table>" if lines else "<p>None.</p>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if lines else "<p>None.</p>"
     return f"<h2>{escape(heading)} ({len(lines)})</h2>{table}"
 
 
@@ -63,6 +83,15 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     return value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
+
+
+def _shown(value: Any) -> str:
+    """As people read it; a file for programs has the whole time."""
+    return _when(value) if isinstance(value, datetime) else _text(value)
+
+
+def _when(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M %Z")
 
 
 def harmless(text: str) -> str:

@@ -13,6 +13,7 @@ from core.db import now
 from core.tables import AuditEntry, Document
 from policies.directory import put_group
 from policies.epoch import current
+from policies.rules_store import put_rule
 from tests.factories.cases import GUIDE
 from tests.factories.command_line import ambit
 from tests.factories.installation import Installation
@@ -147,3 +148,11 @@ def test_review(place: Installation) -> None:
     used = {one["person"] for one in told["lines"] if one["kind"] == "access" and one["last_used"]}
     assert used == {"ana"}
     assert ambit(_data(place), "access", "review", "--group", "nope").status == 2
+
+
+def test_a_review_names_the_rule_that_lets_somebody_in(place: Installation) -> None:
+    with place.db.write() as session:
+        put_rule(session, place.tenant, "cys", effect="permit", condition="principal.id == 'cy'")
+    shown = ambit(_data(place), "access", "review").out
+    assert "cy  files:files  rule cys" in shown
+    assert "ana  files:files  user:ana > group:staff" in shown

@@ -161,6 +161,9 @@ def test_its_files(sqlite_db: Database) -> None:
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
     assert "<script" not in page
+    assert f"as of {found.at.strftime('%Y-%m-%d %H:%M UTC')}" in page
+    assert f"usage since {found.since.date().isoformat()}" in page
+    assert "<th>name</th>" in page, "what an orphan's line is about is a name"
 
 
 @pytest.mark.parametrize("seed", [3, 4])

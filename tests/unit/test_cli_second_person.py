@@ -87,6 +87,7 @@ def test_emergency_access_is_opened_listed_and_ended(place: Installation, run: R
     (standing,) = run("ben", "access", "break-glass", "--json").json["break_glass"]
     assert (standing["user"], standing["opened_by"], standing["open"]) == ("bob", "local:ada", True)
     assert "BREAK-GLASS" in run("ben", "status").out
+    assert "bob  files:  local:ada" in run("ben", "access", "review").out
     assert run("ben", "access", "break-glass", "--end", standing["id"]).status == 0
     assert place.search("bob", "everyone") == ()
     assert run("ben", "access", "break-glass").out == "no emergency access is open\n"
