@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC
+
 import pytest
 
+from core.db import Database, now
 from core.errors import InvalidError
-from policies.rules import ranked
+from policies import directory, subject
+from policies.rules import Asking, Rule, Signature, ranked
 from policies.rules_check import check, unknown_attribute
 from policies.rules_store import check_condition
 from policies.rules_syntax import DEEPEST, LONGEST, RuleError
+from tests.factories.cases import GUIDE
 
 LIST = ("public", "internal", "confidential", "restricted")
 GOOD = [
@@ -131,3 +137,40 @@ def test_who_reads_the_request_is_known() -> None:
 )
 def test_rank_becomes_a_look_up_and_text_stays_text(text: str, expected: str) -> None:
     assert ranked(text) == expected
+
+
+THE_GUIDES = {
+    "&& || ! ?:": "(true ? principal.id == 'ana' : false) && !false || false",
+    "in": "'ana' in [principal.id]",
+    "has": "has(principal.id)",
+    "size": "size(principal.id) == 3",
+    "startsWith": "principal.id.startsWith('a')",
+    "endsWith": "principal.id.endsWith('na')",
+    "contains": "principal.id.contains('n')",
+    "matches": "principal.id.matches('^a.a$')",
+    "all": "[1, 2].all(x, x > 0)",
+    "exists": "[1, 2].exists(x, x > 1)",
+    "exists_one": "[1, 2].exists_one(x, x > 1)",
+    "map": "[1, 2].map(x, x * 2)[1] == 4",
+    "filter": "[1, 2].filter(x, x > 1).size() == 1",
+    "int": "int('3') + 1 == 4",
+    "double": "double('1.5') == 1.5",
+    "string": "string(3) == '3'",
+    "timestamp": "timestamp('2020-01-01T00:00:00Z') < request.time",
+    "duration": "duration('1h') > duration('1m')",
+    "getHours": "timestamp('2020-01-01T07:00:00Z').getHours() == 7",
+}
+
+
+def test_what_the_guide_offers_is_saved_and_holds(sqlite_db: Database) -> None:
+    offered = GUIDE.read_text().split("Conditions are CEL's core:")[1].split("and the like")[0]
+    assert re.findall(r"`([^`]+)`", offered) == list(THE_GUIDES)
+    with sqlite_db.write() as session:
+        tenant = directory.put_tenant(session, "t").id
+        directory.put_user(session, tenant, "ana")
+        who = subject.resolve_subject(session, subject.Caller(tenant, "ana"))
+        asking = Asking(session, who, now(session), LIST)
+        hour = f"request.time.getHours() == {asking._variables['request']['time'].astimezone(UTC).hour}"
+        for condition in (*THE_GUIDES.values(), hour):
+            check_condition(condition, LIST)
+            assert asking.outcome(Rule(1, "r", "permit", condition), Signature((), "s", "push")) == "holds", condition
