@@ -22,6 +22,8 @@ SHORT = 40
 """Longest line in characters that can be one of several stacked ones that make up the heads."""
 LABEL_CHARACTERS = 160
 """Most characters of such lines where they end in a colon, however wide they are."""
+TAIL = 300
+"""Characters at the end of a line in which its figures are looked for: a line may have any length."""
 NARROW = 80
 """Fewest characters of a full line."""
 FULL = 0.7
@@ -30,7 +32,7 @@ FULL = 0.7
 TABLE = frozenset(("head", "row", "label"))
 """The kinds of lines that make up a table."""
 
-_FIGURE = r"[$€£]?\s?\(?[-+\u2212]?[$€£]?\d(?:[\d,.]*\d)?\s?%?\)?(?:\s?%)?"
+_FIGURE = r"[$€£]?\s?\(?[-+\u2212]?[$€£]?\d(?:[\d,.]*\d)?(?:\s?%\)?|\)(?:\s?%)?)?"
 _ROW = re.compile(rf"(?:(?:^|\s)(?:{_FIGURE}|[-\u2014\u2013])){{2,}}$")
 _FIGURES = re.compile(rf"(?:^|\s)(?:{_FIGURE}|[-\u2014\u2013])(?=\s|$)")
 _YEAR = r"(?:19|20)\d{2}"
@@ -46,12 +48,12 @@ _SENTENCE = re.compile(r"[.!?;][\"”»')\]]*$")
 
 def is_row(text: str) -> bool:
     """Whether a line ends in at least two figures."""
-    return _ROW.search(text) is not None
+    return _ROW.search(text[-TAIL:]) is not None
 
 
 def columns(text: str) -> int:
     """How many figures a row ends in."""
-    found = _ROW.search(text)
+    found = _ROW.search(text[-TAIL:])
     return len(_FIGURES.findall(found.group())) if found else 0
 
 
@@ -94,7 +96,7 @@ def table_kinds(texts: Sequence[str], kinds: Sequence[str], width: int) -> list[
     found = list(kinds)
     for index, text in enumerate(texts):
         if is_row(text):
-            found[index] = "head" if _YEARS.search(text) else "row"
+            found[index] = "head" if _YEARS.search(text[-TAIL:]) else "row"
     _mark_labels(texts, found, width)
     for index in range(len(found)):
         if found[index] in ("head", "row") and (index == 0 or found[index - 1] not in TABLE):

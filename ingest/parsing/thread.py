@@ -53,20 +53,21 @@ def unquoted(text: str) -> tuple[str, list[Earlier]]:
 
 def _history(lines: Sequence[str]) -> int:
     """Index of the line from which all that follows is quoted."""
+    marked, plain = _since(lines, marked=True), _since(lines, marked=False)
     for index in range(len(lines)):
-        if _opens(lines, index) and (not _wrote(lines, index) or _quoted_to_the_end(lines, index)):
+        count = _opens(lines, index)
+        # a quote that the reply takes up again stays in it; one without marks never is taken up
+        if count and (not _wrote(lines, index) or index + count >= min(marked, plain)):
             return index
+    return marked if any(line.startswith(">") for line in lines[marked:]) else len(lines)
+
+
+def _since(lines: Sequence[str], *, marked: bool) -> int:
+    """Index from which every line that says something is marked as quoted, or none is."""
     start = len(lines)
-    while start and (not lines[start - 1].strip() or lines[start - 1].startswith(">")):
+    while start and (not lines[start - 1].strip() or lines[start - 1].startswith(">") == marked):
         start -= 1
-    return start if any(line.startswith(">") for line in lines[start:]) else len(lines)
-
-
-def _quoted_to_the_end(lines: Sequence[str], index: int) -> bool:
-    """Whether a quote that opens at `index` is not taken up again by the reply; one without marks never is."""
-    rest = lines[index + _wrote(lines, index) :]
-    marked = [line.startswith(">") for line in rest if line.strip()]
-    return all(marked) or not any(marked)
+    return start
 
 
 def _opens(lines: Sequence[str], index: int) -> int:

@@ -33,6 +33,8 @@ _DATES = (
     "article:published_time", "datepublished", "dcterms.date", "dc.date", "date",
 )  # fmt: skip
 """Names of a page's dates, those of its last change first."""
+MENU_MOST = 3000
+"""Most characters of navigation; what is longer is looked at no further."""
 LINKS = 0.5
 """Share of its text in links from which a part that is called navigation is that."""
 _NAVIGATES = re.compile(
@@ -121,7 +123,11 @@ def _dropped(element: Any) -> bool:
 
 def _is_links(element: Any) -> bool:
     """Whether most of its text is that of links: a menu, a breadcrumb, a list of other pages."""
-    total = sum(len(text.strip()) for text in element.itertext())
+    total = 0
+    for text in element.itertext():
+        total += len(text.strip())
+        if total > MENU_MOST:
+            return False
     linked = sum(len(text.strip()) for link in element.iter("a") for text in link.itertext())
     return linked >= LINKS * total
 

@@ -11,6 +11,7 @@ from ingest.model import Content, Parsed
 from ingest.parsing.limits import Limits
 from ingest.parsing.parse import parse
 from ingest.parsing.pdf import _date
+from ingest.parsing.rows import table_kinds
 from ingest.parsing.thread import unquoted
 from ingest.splitting import split
 from tests.factories.files import make_pdf
@@ -161,3 +162,21 @@ def test_a_pdf_has_the_date_that_it_states() -> None:
 def test_a_page_has_the_date_of_its_last_change(meta: str, moment: datetime | None) -> None:
     page = f"<html><head>{meta}</head><body><p>Soup on Mondays</p></body></html>"
     assert parse(Content("a.html", body=page.encode()), Limits()).modified_at == moment
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["1 " * 20_000 + "x"],
+        ["$ 1 % " * 10_000 + "x"],
+        ["(1) % " * 10_000],
+    ],
+)
+def test_a_line_of_any_length_is_looked_at_once(lines: list[str]) -> None:
+    """A pattern that could match in two ways would take 2 to the power of the figures."""
+    assert table_kinds(lines, ["text"], 80)[0] in {"text", "row"}
+
+
+def test_a_mail_of_many_quotes_is_read_in_one_pass() -> None:
+    text = "On x wrote:\n> a\nb\n" * 20_000
+    assert unquoted(text) == (text, [])
