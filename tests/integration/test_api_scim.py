@@ -8,7 +8,7 @@ import httpx
 import pytest
 from scim2_client.engines.httpx2 import SyncSCIMClient
 from scim2_tester import Status, check_server
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from core.tables import AuditEntry, Group, Membership, PolicyEpoch, User
 from policies import directory
@@ -303,3 +303,21 @@ def test_what_is_provisioned_is_neither_shown_as_a_change_nor_pruned(ambit: Inst
         gone = {(one.kind, one.id) for one in plan(session, ambit.tenant, [], prune=True)}
     assert ("Group", "staff") in gone
     assert {kind for kind, key in gone if key.startswith("u-") or key == "cooks"} == set()
+
+
+@pytest.mark.parametrize("by", ["admin", "provisioner"])
+def test_of_a_deleted_person_no_present_row_says_who_they_were(ambit: Installation, scim: Provisioner, by: str) -> None:
+    made = scim.user("zoe.lopez@example.org", displayName="Zoe Lopez", **{ENTERPRISE: {"department": "kitchen"}})
+    present = ("user", "external_identity")
+    assert "lopez" in _texts(ambit, *present)
+    if by == "admin":
+        assert ambit.admin("DELETE", f"/v1/users/{made['id']}").status_code == 204
+    else:
+        assert scim.call("DELETE", f"/Users/{made['id']}").status_code == 204
+    assert "lopez" not in _texts(ambit, *present)
+
+
+def _texts(ambit: Installation, *tables: str) -> str:
+    with ambit.runtime.db.read() as session:
+        found = [session.execute(text(f'SELECT * FROM "{table}"')).all() for table in tables]
+    return str(found).lower()

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from api.tokens.check import Tokens
 from core.db import now
@@ -280,3 +282,22 @@ def test_two_people_with_tokens_are_two_hands(ambit: Installation, console: Ask,
     path = f"/v1/approvals/{held.json()['approval']}/approve"
     assert console("POST", path).status_code == 403, "nobody approves their own"
     assert console("POST", path, sub="s-bob").status_code == 200
+
+
+def test_a_forged_token_opens_no_administration(ambit: Installation, issuer: Idp, console: Ask) -> None:
+    _grant(ambit, "ana", "user:ana", "*", "*")
+    assert console("GET", "/v1/groups").status_code == 200
+    claims = jwt.decode(issuer.token(), options={"verify_signature": False})
+    other = ec.generate_private_key(ec.SECP256R1())
+    forged = [
+        jwt.encode(claims, None, "none", {"kid": "k1"}),
+        jwt.encode(claims, "guess" * 10, "HS256", {"kid": "k1"}),
+        issuer.token(key=other, kid="k1"),
+        issuer.token(exp=1),
+        issuer.token(aud="api://another"),
+    ]
+    for token in forged:
+        for method, path, body in (("GET", "/v1/groups", None), ("PUT", "/v1/groups/mine", {"members": ["user:ana"]})):
+            answer = ambit.call(method, path, token, json=body)
+            assert (answer.status_code, answer.json()["code"]) == (401, "token_invalid")
+    assert console("GET", "/v1/groups/mine").status_code == 404
