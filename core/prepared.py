@@ -109,6 +109,12 @@ def insertion(table: type[Any], *names: str) -> Prepared:
     return Prepared(insert(table.__table__).inline(), names)
 
 
+def _as_told(error: Exception, statement: str, dialect: Any) -> DBAPIError:
+    """The driver's error by its kind, so that a database that is away is told as away; without parameters."""
+    known = DBAPIError.instance(statement, None, error, dialect.loaded_dbapi.Error, dialect=dialect)
+    return known if isinstance(known, DBAPIError) else DBAPIError(statement, None, error)
+
+
 class Prepared:
     """A statement without literals that change: every value is a `bindparam`, every list of ids an `among`.
 
@@ -156,7 +162,7 @@ class Prepared:
                 cursor.execute(compiled.text, bound)
                 found: Sequence[Sequence[Any]] = [] if cursor.description is None else cursor.fetchall()
         except dialect.loaded_dbapi.Error as error:
-            raise DBAPIError(compiled.text, None, error) from error
+            raise _as_told(error, compiled.text, dialect) from error
         return [compiled.converted(row) for row in found] if compiled.converts else found
 
     def first(self, session: Session, **values: Any) -> Any:
