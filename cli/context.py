@@ -76,6 +76,7 @@ class Context:
         """The command's result: `data` as JSON with `--json`, else what `show` prints."""
         if self.json:
             sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2, default=str) + "\n")
+            sys.stdout.flush()  # `sync --watch` says something after each round
         else:
             show(self.out)
 

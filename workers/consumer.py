@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery import bootsteps
@@ -22,6 +24,26 @@ class StrictConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.refused = 0
+        self.lost: BaseException | None = None
+
+    def watch(self, message: Any) -> None:
+        """Notes where the broker is lost while this message is settled.
+
+        Kombu logs that alone: as the message then counts as in hand for ever, a worker that may have no more of them at
+        a time would ask for no other one, and so never see that the connection is gone.
+        """
+        for name in ("ack", "reject"):
+            setattr(message, name, self._watched(getattr(message, name)))
+
+    def _watched(self, settle: Callable[..., None]) -> Callable[..., None]:
+        def watched(*arguments: Any, **named: Any) -> None:
+            try:
+                settle(*arguments, **named)
+            except self.connection_errors as error:
+                self.lost = error
+                raise
+
+        return watched
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """It is broken: gone from the queue."""
@@ -42,7 +64,32 @@ class StrictConsumer(Consumer):  # type: ignore[misc]
     def _refuse(self, message: Any, reason: str) -> None:
         self.refused += 1
         logger().error("message.refused", kind=str(message.content_type), reason=reason)
+        self.watch(message)
         message.reject_log_error(_LOG, self.connection_errors)
+
+
+class Attention(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Connects anew once the consumer noted that the broker was lost."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, consumer: Any) -> None:
+        """Looks at each turn of the consumer's loop."""
+        consumer.lost = None
+        self._look = partial(_raise_loss, consumer)
+        if consumer.hub is not None:
+            consumer.hub.on_tick.add(self._look)
+
+    def stop(self, consumer: Any) -> None:
+        """Looks no more."""
+        if consumer.hub is not None:
+            consumer.hub.on_tick.discard(self._look)
+
+
+def _raise_loss(consumer: Any) -> None:
+    """An error of the connection that ends the loop, which Celery then begins with another connection."""
+    if consumer.lost is not None:
+        raise consumer.lost
 
 
 class Presence(bootsteps.StartStopStep):  # type: ignore[misc]

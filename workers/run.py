@@ -9,7 +9,7 @@ from core.db import Database
 from core.settings import Settings
 from core.telemetry import configure_logging
 from workers.app import QUEUES, queue_names
-from workers.consumer import Presence, worker_name
+from workers.consumer import Attention, Presence, worker_name
 from workers.tasks import worker_app
 
 
@@ -26,11 +26,11 @@ def run_worker(
     app = worker_app(settings, prefix=prefix)
     configure_logging(settings)
     app.conf.ambit_worker, app.conf.ambit_stages = worker_name(), list(stages or QUEUES)
-    app.steps["consumer"].add(Presence)
+    app.steps["consumer"].update((Attention, Presence))
     serve_metrics(settings)
     queues = ",".join(queue_names(app, stages or QUEUES))
     argv = ["worker", "--queues", queues, "--concurrency", str(settings.worker_threads), "--pool", pool]
-    argv += ["--loglevel", settings.log_level, "--without-mingle", "--without-gossip"]
+    argv += ["--loglevel", settings.log_level, "--without-mingle", "--without-gossip", "--without-heartbeat"]
     argv += ["--hostname", f"ambit-{os.getpid()}@%h"]
     app.worker_main([*argv, "--beat"] if beat else argv)
 

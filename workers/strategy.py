@@ -20,6 +20,7 @@ def checked(task: Any, app: Any, consumer: Any, **options: Any) -> Handler:
     handle: Handler = default(task, app, consumer, **options)
 
     def handle_checked(message: Any, body: Any, *arguments: Any, **named: Any) -> Any:
+        consumer.watch(message)
         if not _is_call(message.payload):
             raise InvalidTaskError("a message that is no call")
         return handle(message, body, *arguments, **named)

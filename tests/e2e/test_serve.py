@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.factories.command_line import ROOT, process
+from tests.factories.command_line import process, started
 
 pytestmark = pytest.mark.e2e
 
@@ -40,11 +37,7 @@ class Server:
         (folder / "files" / "a.md").write_text("# Lighthouse\n\nThe lighthouse lamp turns every nine seconds.\n")
         (folder / "c.yaml").write_text(COMPANY)
         self.folder = folder
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("AMBIT_")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "serve", "--port", "0"],
-            env={**clean, "PYTHONPATH": str(ROOT), **self.env}, cwd=folder, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        self.process = started("serve", "--port", "0", env=self.env, cwd=folder)
         assert self.process.stdout is not None
         self.greeting = [self.process.stdout.readline(), self.process.stdout.readline()]
         self.url = self.greeting[0].split()[-1]
@@ -70,10 +63,8 @@ class Server:
     def close(self) -> int:
         """Asks it to stop; returns its exit status."""
         self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(60)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return status
+        self.process.communicate(timeout=60)
+        return self.process.returncode
 
 
 @pytest.fixture

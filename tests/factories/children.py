@@ -50,7 +50,9 @@ class Child:
         """Asks it to end, and waits until it has."""
         self.process.terminate()
         self.process.join(60)
-        assert self.process.exitcode is not None, "it did not end when it was told to"
+        ended = self.process.exitcode is not None
+        self.kill_all()
+        assert ended, "it did not end when it was told to"
 
     def await_end(self, limit_s: float) -> int | None:
         """Its exit status; None where it goes on."""

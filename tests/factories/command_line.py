@@ -48,14 +48,24 @@ def ambit(data_dir: Path, *arguments: str, stdin: str | None = None) -> Ran:
 
 def process(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path = ROOT, python: str = "cli.main") -> Ran:
     """Runs a module of ours as a process of its own."""
+    running = started(*arguments, env=env, cwd=cwd, python=python)
+    try:
+        out, err = running.communicate(timeout=280)
+    finally:
+        running.kill()
+    return Ran(running.returncode, out, err)
+
+
+def started(
+    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path = ROOT, python: str = "cli.main"
+) -> subprocess.Popen[str]:
+    """The same, while it runs."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AMBIT_")}
-    done = subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-m", python, *arguments],
         env={**clean, "PYTHONPATH": str(ROOT), **(env or {})},
         cwd=cwd,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=280,
     )
-    return Ran(done.returncode, done.stdout, done.stderr)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.settings import Settings
 from embed.stack import VectorStack
+from ingest.connectors.folder import FolderConnector
+from ingest.model import Content, ItemRef
 from tests.factories.encoders import WordEncoder
 from tests.factories.fault_child import served
 from tests.factories.installation import Installation
@@ -24,6 +28,7 @@ class Duty:
     Attributes:
         delay_s: seconds that encoding one text takes.
         index: where the process is that holds the index; None: the worker itself holds it.
+        hang: a fetch that finds this file removes it, and hangs; whatever is raised, where the file says `for ever`.
     """
 
     settings: dict[str, Any]
@@ -32,6 +37,7 @@ class Duty:
     pool: str = "solo"
     delay_s: float = 0.01
     index: str | None = None
+    hang: str | None = None
 
 
 def work(duty: Duty) -> None:
@@ -45,7 +51,22 @@ def work(duty: Duty) -> None:
             stack.__dict__["_index"] = SharedIndex(duty.index)
 
     VectorStack.__init__ = init  # type: ignore[method-assign]
+    if duty.hang is not None:
+        FolderConnector.fetch = hanging(Path(duty.hang), FolderConnector.fetch)  # type: ignore[method-assign]
     run_worker(Settings(_env_file=None, **duty.settings), stages=duty.stages, beat=duty.beat, pool=duty.pool)
+
+
+def hanging(sign: Path, fetch: Callable[..., Content]) -> Callable[..., Content]:
+    def fetched(connector: FolderConnector, item: ItemRef) -> Content:
+        if sign.exists():
+            stubborn = sign.read_text() == "for ever"
+            sign.unlink()
+            with suppress(Exception) if stubborn else nullcontext():
+                time.sleep(600)
+            time.sleep(600 if stubborn else 0)
+        return fetch(connector, item)
+
+    return fetched
 
 
 def answer(data_dir: str, settings: dict[str, Any], index: str, port: int) -> None:

@@ -121,6 +121,50 @@ def test_failed_items_go_back_to_work(world: World) -> None:
     assert "has ended as cancelled" in again.err
 
 
+def test_one_item_or_those_of_a_source_go_back_to_work(world: World) -> None:
+    with world.db.read() as session:
+        items = {one.external_id: one.public_id for one in session.scalars(select(Item))}
+    world.db.close()
+    retry = ("runs", "retry")
+    for item, count in ((items["d.md"], 0), ("itm_x", 0), (items["b.pdf"], 1), (items["b.pdf"], 0)):
+        assert ambit(world.data, *retry, world.run, "--item", item, "--json").json["retried"] == count
+    _fail_again(world)
+    assert ambit(world.data, *retry, "--source", "files", "--code", "other", "--json").json["retried"] == 0
+    assert ambit(world.data, *retry, "--source", "files", "--code", "file_broken", "--json").json["retried"] == 1
+    for wrong in ([], [world.run, "--source", "files"], ["--source", "files", "--item", items["b.pdf"]]):
+        ran = ambit(world.data, *retry, *wrong)
+        assert ran.status == 2
+        assert "name a run, or a source" in ran.err
+
+
+def _fail_again(world: World) -> None:
+    with world.db.write() as session:
+        item = session.scalars(select(Item).where(Item.external_id == "b.pdf")).one()
+        item.state, item.error_code = "failed", "file_broken"
+    world.db.close()
+
+
+def test_a_run_is_paused_and_goes_on(world: World) -> None:
+    assert "is partial; it cannot be paused" in ambit(world.data, "runs", "pause", world.run).err
+    ambit(world.data, "runs", "retry", world.run)
+    for verb, told, state in (("pause", "paused", "paused"), ("resume", "going on", "working")):
+        assert ambit(world.data, "runs", verb, world.run, "--json").json["state"] == told
+        assert ambit(world.data, "runs", "show", world.run, "--json").json["state"] == state
+    assert "is working, not paused" in ambit(world.data, "runs", "resume", world.run).err
+
+
+def test_a_held_run_is_rejected_with_its_reason(world: World) -> None:
+    assert "not held" in ambit(world.data, "runs", "reject", world.run).err
+    with world.db.write() as session:
+        session.scalars(select(Run)).one().state = "held"
+    world.db.close()
+    told = ambit(world.data, "runs", "reject", world.run, "--reason", "a mistake at the source", "--json").json
+    assert told["state"] == "cancelled"
+    with world.db.read() as session:
+        assert session.scalars(select(Run)).one().error_detail == "rejected: a mistake at the source"
+    world.db.close()
+
+
 def test_only_a_held_run_is_approved(world: World) -> None:
     assert "not held" in ambit(world.data, "runs", "approve", world.run).err
     with world.db.write() as session:
