@@ -47,6 +47,20 @@ def test_a_broker_that_is_killed_and_comes_back_empty_loses_nothing(fleet: Fleet
     fleet.check(run, FILES)
 
 
+@pytest.mark.full
+def test_a_worker_that_was_busy_while_its_broker_was_away_hears_it_again(fleet: Fleet, broker: Private) -> None:
+    """It may have one message at a time, and that one cannot be settled any more."""
+    fleet.start(["list", "parse"])
+    fleet.start(["encode", "finish"], beat=True, delay_s=0.04)
+    run = fleet.start_sync()
+    wait_for(lambda: any((one.stage, one.state) == ("encode", "leased") for one in fleet.place.items(run).values()))
+    broker.kill()
+    wait_for(lambda: all(one.state != "leased" for one in fleet.place.items(run).values()))
+    time.sleep(1.0)
+    broker.start()
+    fleet.check(run, FILES)
+
+
 POISON = (
     b"{",
     b"null",
