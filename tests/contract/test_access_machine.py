@@ -20,6 +20,11 @@ MUST = (
     "Cedar says True", "Cedar says False",
 )  # fmt: skip
 EXAMPLES_FULL, STEPS_FULL = 60, 30
+ELSEWHERE = {
+    "rule about the app", "rule about the request", "rule that turns during the run", "time opens a document",
+    "time closes a document",
+}  # fmt: skip
+"""What the random worlds hold: rules that have no twin in Cedar, and documents looked at before and after a time."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +43,7 @@ def test_all_agree_after_every_change(stage: Stage) -> None:
 @pytest.mark.timeout(3600)
 def test_all_agree_after_very_many_changes(stage: Stage) -> None:
     counted = run(stage, examples=EXAMPLES_FULL, steps=STEPS_FULL)
-    assert [*_never(counted), *missing(counted)] == []
+    assert [*_never(counted), *(kind for kind in missing(counted) if kind not in ELSEWHERE)] == []
 
 
 @pytest.mark.parametrize("plant", THE_FIVE, ids=lambda plant: plant.__name__)

@@ -30,7 +30,7 @@ class ChangingWorld(ChangingPeople):
     def what_a_source_states(self, rng: Random) -> None:
         key = rng.choice(self._containers())
         node = self.world.nodes[key]
-        self._restate(key, self._fresh(_node(rng, node.source, node.parent)))
+        self._restate(key, replace(self._fresh(_node(rng, node.source, node.parent)), closed=rng.random() < 0.2))
 
     def a_folder_moved(self, rng: Random) -> None:
         key = rng.choice(self._containers())
