@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -90,6 +91,10 @@ def _give_up(reason: str) -> NoReturn:
     if REQUIRED:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+_DROPPING = ThreadPoolExecutor(1)
+"""PostgreSQL writes everything to disk before it drops a database, which no test waits for; the process does."""
 
 
 @contextmanager
