@@ -44,14 +44,9 @@ class Database:
             **({"ambit_write": True} if self.is_sqlite else {"isolation_level": "READ COMMITTED"})
         )
 
-    @contextmanager
-    def read(self, tenant: int | None = None) -> Iterator[Snapshot]:
-        """One read-only snapshot; nothing that is changed in it is kept."""
-        session = Snapshot(self.engine, tenant)
-        try:
-            yield session
-        finally:
-            session.end()
+    def read(self, tenant: int | None = None) -> Snapshot:
+        """One read-only snapshot, to be entered; nothing that is changed in it is kept."""
+        return Snapshot(self.engine, tenant)
 
     @contextmanager
     def write(self, tenant: int | None = None) -> Iterator[Session]:

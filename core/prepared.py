@@ -104,9 +104,12 @@ def dialect_of(session: Session) -> str:
 Statement = Select[*tuple[Any, ...]] | TextualSelect | Insert | Update
 
 
-def insertion(table: type[Any], *names: str) -> Prepared:
-    """An insert of one row with these columns given, each by its name; the others are as the database has them."""
-    return Prepared(insert(table.__table__).inline(), names)
+def insertion(table: type[Any], *names: str, returning: str | None = None) -> Prepared:
+    """An insert of one row with these columns given, each by its name; the others are as the database has them. It
+    gives back the column that `returning` names.
+    """
+    statement = insert(table.__table__).inline()
+    return Prepared(statement if returning is None else statement.returning(table.__table__.c[returning]), names)
 
 
 def _as_told(error: Exception, statement: str, dialect: Any) -> DBAPIError:

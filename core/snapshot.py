@@ -7,11 +7,12 @@ transaction.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import PoolProxiedConnection
 
 from core import row_security
 from core.tenancy import TENANT
@@ -30,28 +31,49 @@ class Snapshot(Session):
         read: what `memory` keeps.
     """
 
-    def __init__(self, engine: Engine, tenant: int | None) -> None:
-        """Takes a connection and begins.
+    link: PoolProxiedConnection
 
-        Raises:
-            DBAPIError: the database does not answer.
-        """
+    def __init__(self, engine: Engine, tenant: int | None) -> None:
         self.engine = engine
         self.tenant = tenant
         self.read: dict[str, dict[Any, Any]] = {}
         self._on_server = engine.dialect.name != "sqlite"
         self._connection: Connection | None = None
-        dbapi = engine.dialect.loaded_dbapi
+
+    def __enter__(self) -> Self:
+        """Takes a connection and begins.
+
+        Raises:
+            DBAPIError: the database does not answer.
+        """
+        dialect = self.engine.dialect
         try:
-            self.link = engine.raw_connection()
-        except dbapi.Error as error:
-            told = "connect"
-            raise DBAPIError.instance(told, None, error, dbapi.Error, dialect=engine.dialect) from error
+            self.link = self.engine.raw_connection()
+        except dialect.loaded_dbapi.Error as error:
+            raise DBAPIError.instance("connect", None, error, dialect.loaded_dbapi.Error, dialect=dialect) from error
         try:
             self._begin()
         except OperationalError:
             self.link.invalidate()
             raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Gives the connection back.
+
+        On a server it ends with a commit, since the driver forgets the statements it has prepared at a rollback; it
+        can have changed nothing.
+        """
+        try:
+            if self._driver is not None:  # None: it was lost on the way
+                self._driver.commit() if self._on_server else self._driver.rollback()
+        except self.engine.dialect.loaded_dbapi.Error:
+            self.link.invalidate()
+        if self._connection is not None:
+            self.close()
+            self._connection.close()
+        else:
+            self.link.close()
 
     def _begin(self) -> None:
         if self._on_server:
@@ -79,23 +101,6 @@ class Snapshot(Session):
             self._connection.execution_options(**{TENANT: tenant})
         if self._on_server:
             row_security.narrow(self._driver, tenant)
-
-    def end(self) -> None:
-        """Gives the connection back.
-
-        On a server it ends with a commit, since the driver forgets the statements it has prepared at a rollback; it
-        can have changed nothing.
-        """
-        try:
-            if self._driver is not None:  # None: it was lost on the way
-                self._driver.commit() if self._on_server else self._driver.rollback()
-        except self.engine.dialect.loaded_dbapi.Error:
-            self.link.invalidate()
-        if self._connection is not None:
-            self.close()
-            self._connection.close()
-        else:
-            self.link.close()
 
 
 def memory(session: Session, name: str) -> dict[Any, Any]:

@@ -71,7 +71,10 @@ class Anchors:
         """The anchors by the labels that hold there, in order, and by their source."""
         held: dict[tuple[int, int], list[int]] = {}
         for one in self._ids:
-            held.setdefault((self._state(one), self._source[one]), []).append(one)
+            parent = self._parent[one]
+            above = 0 if parent is None else self._held.get(parent)
+            state = self._state(one) if above is None else self._at(one, above)
+            held.setdefault((state, self._source[one]), []).append(one)
         found: dict[tuple[Labels, int], list[int]] = {}
         for (state, source), ids in held.items():
             found.setdefault((self._labels(self._states[state]), source), []).extend(ids)
@@ -105,18 +108,22 @@ class Anchors:
             at = self._parent[at]
         state = 0 if at is None else self._held.get(at, 0)
         for one in reversed(way):
-            own = self._stated.get(one)
-            state = self._held[one] = state if own is None else self._below(state, own)
+            state = self._at(one, state)
         return state
 
-    def _below(self, above: int, own: int) -> int:
-        """The nearest statements at a place that states `own`, where `above` are those at its parent; by number."""
+    def _at(self, place: int, above: int) -> int:
+        """The number of the nearest statements at a place, where `above` is that of its parent."""
+        own = self._stated.get(place)
+        if own is None:
+            self._held[place] = above
+            return above
         made = self._made.get((above, own))
         if made is None:
             state = _nearest(self._states[above], self._owns[own])
             made = self._made[above, own] = self._numbers.setdefault(state, len(self._states))
             if made == len(self._states):
                 self._states.append(state)
+        self._held[place] = made
         return made
 
 

@@ -43,7 +43,7 @@ def open_glass(
         raise NotFoundError(f"there is no active user {user!r}")
     at = now(session)
     ends = at + timedelta(seconds=seconds)
-    rows = [
+    entries = [
         add_entry(session, tenant, StatedEntry(place, f"user:{subject.name}", expires_at=ends))
         for place in sorted(set(places))
     ]
@@ -54,7 +54,7 @@ def open_glass(
         user_key=subject.name,
         reason=reason.strip(),
         places=sorted(set(places)),
-        entries={"ids": [row.id for row in rows]},
+        entries={"ids": entries},
         opened_by=by,
         opened_at=at,
         ends_at=ends,

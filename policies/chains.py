@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
@@ -19,8 +19,7 @@ from policies.tree import chains_up, is_lateral
 _BATCH = 5000
 
 
-@dataclass(frozen=True, slots=True)
-class NodeView:
+class NodeView(NamedTuple):
     """A node as a decision sees it."""
 
     id: int
@@ -54,7 +53,7 @@ def load_chains(session: Session, starts: Iterable[int]) -> dict[int, list[NodeV
     missing = [one for one in wanted if one not in nodes]
     for offset in range(0, len(missing), _BATCH):
         rows = _CHAINS[is_lateral(session)].plain(session, ids=missing[offset : offset + _BATCH])
-        nodes |= {row[0]: NodeView(*row) for row in rows}
+        nodes |= {row[0]: NodeView._make(row) for row in rows}
     nodes |= {one: None for one in missing if one not in nodes}
     return {start: _walk(nodes, start) for start in wanted if nodes[start] is not None}
 

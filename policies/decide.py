@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import BigInteger, bindparam, select, type_coerce
 from sqlalchemy.orm import Session
 
+from core.clock import from_us
 from core.db import now
 from core.prepared import Prepared, among
 from core.tables import Document, Source
@@ -63,8 +64,7 @@ class Gate(NamedTuple):
     connector: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     id: int
     node: int
     pending: int | None
@@ -121,8 +121,20 @@ def _both(first: Verdict, other: Verdict) -> Verdict:
 
 GATE = (Source.key, Source.state.label("gate"), Source.max_access_age_s, Source.access_synced_at, Source.connector)
 """The columns of a `Gate`, in order."""
+_STORED = type_coerce(Source.access_synced_at, BigInteger).label("synced")
+"""The time as it is stored: there are as many rows as documents, and few sources."""
 _PLACES = Prepared(
-    select(Document.id, Document.node_id, Document.pending_node_id, Document.source_id, Document.state, *GATE)
+    select(
+        Document.id,
+        Document.node_id,
+        Document.pending_node_id,
+        Document.source_id,
+        Document.state,
+        *(
+            type_coerce(column, BigInteger).label("synced") if column is Source.access_synced_at else column
+            for column in GATE
+        ),
+    )
     .outerjoin(Source, (Source.id == Document.source_id) & (Source.tenant_id == Document.tenant_id))
     .where(Document.tenant_id == bindparam("tenant"), among(Document.id, "ids"))
 )
@@ -131,9 +143,14 @@ _ALL_GATES, _SOME_GATES = Prepared(_GATES), Prepared(_GATES.where(among(Source.i
 
 
 def _places(session: Session, tenant: int, documents: Sequence[int]) -> Iterable[_Place]:
+    gates: dict[int, Gate] = {}
     for offset in range(0, len(documents), _BATCH):
-        for row in _PLACES.all(session, tenant=tenant, ids=documents[offset : offset + _BATCH]):
-            yield _Place(row[0], row[1], row[2], row[3], row[4], Gate(*row[5:]))
+        for row in _PLACES.plain(session, tenant=tenant, ids=documents[offset : offset + _BATCH]):
+            id_, node, pending, source, state, key, standing, max_age_s, synced, connector = row
+            if source not in gates:
+                at = None if synced is None else from_us(synced)
+                gates[source] = Gate(key, standing, max_age_s, at, connector)
+            yield _Place(id_, node, pending, source, state, gates[source])
 
 
 def source_gates(
@@ -197,16 +214,16 @@ def judge(
     rulings: Rulings = no_rules,
 ) -> Verdict:
     """Decides one place from its chain, nearest node first."""
-    for node in chain:
+    reach = len(chain) - 1
+    counted: list[EntryView] = []
+    for at, node in enumerate(chain):
         if node.closed:
             return Verdict(allowed=False, reason="access_unreadable", node=node)
-    reach = next((at for at, node in enumerate(chain) if node.mode != "inherit"), len(chain) - 1)
-    counted = [
-        entry
-        for at, node in enumerate(chain)
-        for entry in entries.get(node.id, ())
-        if (at <= reach or entry.origin == "admin") and applies(entry, subject)
-    ]
+        if at < reach and node.mode != "inherit":
+            reach = at
+        if node.id in entries:
+            near = at <= reach
+            counted += [one for one in entries[node.id] if (near or one.origin == "admin") and applies(one, subject)]
     verdict = _weigh(counted, subject, rulings(chain))
     narrow = chain[reach].mode == "narrow" and len(chain) > reach + 1
     if narrow and (verdict.allowed or verdict.reported):

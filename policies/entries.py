@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, aliased
 
 from core.db import now
 from core.errors import InvalidError, NotFoundError
+from core.prepared import Prepared, insertion
 from core.tables import Ace, AclNode, Label, Principal, Source
 from policies.epoch import bump
 from policies.model import EVERYONE, check_principal
@@ -50,8 +51,8 @@ class StandingEntry:
         return {**asdict(self), **{name: at.isoformat() if at else None for name, at in times.items()}}
 
 
-def add_entry(session: Session, tenant: int, entry: StatedEntry) -> Ace:
-    """States an entry from now on.
+def add_entry(session: Session, tenant: int, entry: StatedEntry) -> int:
+    """States an entry from now on, and returns its id.
 
     Raises:
         NotFoundError: there is no such place.
@@ -61,7 +62,8 @@ def add_entry(session: Session, tenant: int, entry: StatedEntry) -> Ace:
         raise InvalidError("expires_at is over, or not after not_before", errors=[{"field": "expires_at"}])
     names = [check_principal(entry.principal), *([f"app:{entry.app}"] if entry.app else [])]
     ids = intern(session, tenant, names)
-    row = Ace(
+    return put_entry(
+        session,
         tenant_id=tenant,
         node_id=place_node(session, tenant, entry.place),
         principal_id=ids[entry.principal],
@@ -70,11 +72,21 @@ def add_entry(session: Session, tenant: int, entry: StatedEntry) -> Ace:
         app_id=ids[f"app:{entry.app}"] if entry.app else None,
         not_before=entry.not_before,
         expires_at=entry.expires_at,
-        epoch_from=bump(session, tenant),
     )
-    session.add(row)
-    session.flush()
-    return row
+
+
+_ENTRY = insertion(
+    Ace,
+    "tenant_id", "node_id", "principal_id", "effect", "origin", "app_id", "not_before", "expires_at", "waived",
+    "epoch_from", returning="id",
+)  # fmt: skip
+
+
+def put_entry(session: Session, *, tenant_id: int, **columns: Any) -> int:
+    """Writes an entry of these columns that holds from this transaction's epoch on; returns its id."""
+    epoch = bump(session, tenant_id)
+    id_: int = _ENTRY.first(session, tenant_id=tenant_id, **columns, waived=False, epoch_from=epoch).id
+    return id_
 
 
 def end_entries(session: Session, tenant: int, ids: Iterable[int], *, origin: str | None = None) -> None:
@@ -99,14 +111,22 @@ def place_node(session: Session, tenant: int, place: str) -> int:
         NotFoundError: there is none.
     """
     source, _, key = place.partition(":")
-    found = session.scalar(
-        select(AclNode.id)
-        .join(Source, Source.id == AclNode.source_id)
-        .where(AclNode.tenant_id == tenant, Source.key == source, AclNode.key == key)
-    )
+    found = _PLACE.first(session, tenant=tenant, source=source, key=key)
     if found is None:
         raise NotFoundError(f"there is no place {place!r}; write source:key, as in files:hr, or files: for the root")
-    return found
+    node: int = found.id
+    return node
+
+
+_PLACE = Prepared(
+    select(AclNode.id)
+    .join(Source, Source.id == AclNode.source_id)
+    .where(
+        AclNode.tenant_id == bindparam("tenant"),
+        Source.key == bindparam("source"),
+        AclNode.key == bindparam("key"),
+    )
+)
 
 
 def standing_entry(session: Session, tenant: int, id_: int) -> StandingEntry:

@@ -18,8 +18,9 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from core.errors import NotFoundError
-from core.prepared import Prepared, insertion, of_tenant
+from core.prepared import Prepared, of_tenant
 from core.tables import Ace, AclNode, Label, Principal, Tenant
+from policies.entries import put_entry
 from policies.epoch import bump, remember
 from policies.label_changes import changed, reads, undecided
 from policies.labels import CLASSIFICATION, DEFAULT_CLASSIFICATION, inherited_at, stricter
@@ -286,7 +287,7 @@ def _align_entries(session: Session, node: AclNode, entries: frozenset[Entry], o
         if key not in wanted:
             session.get_one(Ace, id_).epoch_to = bump(session, node.tenant_id)
     for principal, effect, start, end, app in sorted(wanted - set(present), key=str):
-        _ENTRY.all(
+        put_entry(
             session,
             tenant_id=node.tenant_id,
             node_id=node.id,
@@ -296,8 +297,6 @@ def _align_entries(session: Session, node: AclNode, entries: frozenset[Entry], o
             app_id=app,
             not_before=start,
             expires_at=end,
-            waived=False,
-            epoch_from=bump(session, node.tenant_id),
         )
 
 
@@ -309,11 +308,6 @@ _ENTRIES = Prepared(
         Ace.epoch_to.is_(None),
     )
 )
-_ENTRY = insertion(
-    Ace,
-    "tenant_id", "node_id", "principal_id", "effect", "origin", "app_id", "not_before", "expires_at", "waived",
-    "epoch_from",
-)  # fmt: skip
 
 
 def _align_labels(session: Session, node: AclNode, labels: Mapping[str, str], origin: str) -> None:

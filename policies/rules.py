@@ -183,7 +183,9 @@ class Asking:
 
     def ruling(self, rules: Iterable[Rule], place: Signature) -> Ruling:
         """What some rules say of a place."""
-        return Ruling(tuple(Judged(rule, self.outcome(rule, place)) for rule in rules))
+        self.read_groups(rules)
+        context = self._placed(place)
+        return Ruling(tuple(Judged(rule, self._at(rule, context)) for rule in rules))
 
     def counting(self, rules: Sequence[Rule]) -> Callable[[Signature], bool]:
         """Whether one of some rules permits or forbids at a place, for many places: what is so wherever is found out
@@ -193,11 +195,12 @@ class Asking:
         if any(rule.effect == "forbid" for rule in erring):
             return lambda _: True
         self.read_groups(rules)
-        asked = [(_compiled(rule.condition), rule.effect == "forbid") for rule in rules if rule not in erring]
+        asked = [(_compiled(rule.condition).program, rule.effect == "forbid") for rule in rules if rule not in erring]
 
         def counts(place: Signature) -> bool:
-            for compiled, forbids in asked:
-                told = self._told(compiled, place)
+            context = self._placed(place)
+            for program, forbids in asked:
+                told = _told(program, context)
                 if told == "holds" or (forbids and told == "errs"):
                     return True
             return False
@@ -206,23 +209,10 @@ class Asking:
 
     def outcome(self, rule: Rule, place: Signature) -> Outcome:
         """What the rule says of a place."""
-        if self._errs_anywhere(rule):
-            return "errs"
-        compiled = _compiled(rule.condition)
-        if compiled.reads_groups:
-            self._with_groups()
-        return self._told(compiled, place)
+        return self.ruling((rule,), place).told[0].outcome
 
-    def _told(self, compiled: _Compiled, place: Signature) -> Outcome:
-        if compiled.program is None:
-            return "errs"
-        try:
-            value = compiled.program.execute(self._at(place))
-        except Exception:  # noqa: BLE001 - whatever the engine raises is the rule's error
-            return "errs"
-        if value is True:
-            return "holds"
-        return "not" if value is False else "errs"
+    def _at(self, rule: Rule, context: Any) -> Outcome:
+        return "errs" if self._errs_anywhere(rule) else _told(_compiled(rule.condition).program, context)
 
     def _errs_anywhere(self, rule: Rule) -> bool:
         """Whether a rule cannot be evaluated for this person, wherever."""
@@ -247,20 +237,36 @@ class Asking:
             principal["groups"] = _groups(self._session, self._subject)
             self._context = _UNBUILT
 
-    def _at(self, place: Signature) -> Any:
-        """The context with this place in it. Attributes that CEL cannot take make every rule err."""
+    def _placed(self, place: Signature) -> Any:
+        """The context with this place in it; None where CEL cannot take an attribute, which makes every rule err."""
         import cel  # see _compiled
 
-        if self._context is _UNBUILT:
-            self._context = cel.Context(self._variables)
-            self._place = None
-        if self._place is not place:
-            before, self._place = self._place, None
-            self._context.add_variable("document", dict(place.labels))
-            if before is None or (before.source, before.connector) != (place.source, place.connector):
-                self._context.add_variable("source", {"id": place.source, "connector": place.connector})
-            self._place = place
+        try:
+            if self._context is _UNBUILT:
+                self._context = cel.Context(self._variables)
+                self._place = None
+            if self._place is not place:
+                before, self._place = self._place, None
+                self._context.add_variable("document", dict(place.labels))
+                if before is None or (before.source, before.connector) != (place.source, place.connector):
+                    self._context.add_variable("source", {"id": place.source, "connector": place.connector})
+                self._place = place
+        except Exception:  # noqa: BLE001 - whatever the engine raises
+            return None
         return self._context
+
+
+def _told(program: Any, context: Any) -> Outcome:
+    """What a compiled condition says; None in either place is an error."""
+    if program is None or context is None:
+        return "errs"
+    try:
+        value = program.execute(context)
+    except Exception:  # noqa: BLE001 - whatever the engine raises is the rule's error
+        return "errs"
+    if value is True:
+        return "holds"
+    return "not" if value is False else "errs"
 
 
 def _variables(subject: Subject, at: datetime, ordered: Sequence[str]) -> dict[str, Any]:
@@ -308,14 +314,19 @@ class Rulebook:
 
     def __call__(self, chain: Sequence[NodeView]) -> Ruling:
         """What the rules say of the first node of a chain; each is evaluated once a signature."""
-        anchor = next((node for node in chain if node.id in self.stated), chain[-1])
+        anchor = chain[-1]
+        for node in chain:
+            if node.id in self.stated:
+                anchor = node
+                break
         key = (anchor.id, chain[0].source)
-        if key not in self._seen:
+        found = self._seen.get(key)
+        if found is None:
             place = signature_of(chain, self.stated, self.ordered, self.sources)
             if place not in self._alike:
                 self._alike[place] = self.asking.ruling(self.rules, place)
-            self._seen[key] = self._alike[place]
-        return self._seen[key]
+            found = self._seen[key] = self._alike[place]
+        return found
 
 
 def signature_of(

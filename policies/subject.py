@@ -17,7 +17,7 @@ from policies.claims import NO_CLAIMS, Claims
 from policies.directories import Standing, standing
 from policies.doubt import doubts
 from policies.model import EVERYONE
-from policies.principals import split
+from policies.principals import named, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +176,6 @@ def _app(session: Session, caller: Caller) -> AppView | None:
     return AppView(id=row.id, key=row.key, principal=row.principal, sources=sources, acts_for=tuple(row.acts_for))
 
 
-_NAMED = Prepared(
-    select(Principal.id).where(
-        Principal.tenant_id == bindparam("tenant"),
-        Principal.kind == bindparam("kind"),
-        Principal.key == bindparam("key"),
-    )
-)
-
-
 def may_act_for(session: Session, subject: Subject, acts_for: Iterable[str]) -> bool:
     """Whether an app may name this person: one of the principals it `acts_for` is one of theirs."""
     if subject.nobody:
@@ -193,7 +184,6 @@ def may_act_for(session: Session, subject: Subject, acts_for: Iterable[str]) -> 
         kind, key = split(name)
         if kind == EVERYONE:
             return True
-        found = _NAMED.first(session, tenant=subject.tenant, kind=kind, key=key)
-        if found is not None and found.id in subject.principals:
+        if named(session, subject.tenant, kind, key) in subject.principals:
             return True
     return False
