@@ -66,7 +66,7 @@ def _closed_ignored_below_breaks(patch: pytest.MonkeyPatch) -> None:
         chain: Sequence[NodeView], entries: Mapping[int, Sequence[EntryView]], subject: Subject, *rest: Any
     ) -> Any:
         first_break = next((at for at, node in enumerate(chain) if node.mode == "break"), len(chain))
-        seen = [replace(node, closed=node.closed and at <= first_break) for at, node in enumerate(chain)]
+        seen = [node._replace(closed=node.closed and at <= first_break) for at, node in enumerate(chain)]
         return judge(seen, entries, subject, *rest)
 
     patch.setattr(decide, "judge", mutant)
@@ -191,7 +191,7 @@ def _a_permit_opens_closed_places(patch: pytest.MonkeyPatch) -> None:
         chain: Sequence[NodeView], entries: Mapping[int, Sequence[EntryView]], subject: Subject, *rest: Any
     ) -> Any:
         permitted = bool(rest and rest[0](chain).counting("permit"))
-        return judge([replace(node, closed=node.closed and not permitted) for node in chain], entries, subject, *rest)
+        return judge([node._replace(closed=node.closed and not permitted) for node in chain], entries, subject, *rest)
 
     patch.setattr(decide, "judge", mutant)
 

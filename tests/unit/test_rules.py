@@ -170,13 +170,18 @@ def test_a_rule_about_the_time_reads_the_clock_of_the_database(sqlite_db: Databa
 
 def _count_evaluations(patch: pytest.MonkeyPatch) -> Counter[tuple[int, Signature]]:
     seen: Counter[tuple[int, Signature]] = Counter()
-    evaluate = Asking._told
+    placed, told, at = Asking._placed, rules._told, list[Signature]()
 
-    def counted(asking: Asking, compiled: Any, place: Signature) -> Outcome:
-        seen[id(compiled), place] += 1
-        return evaluate(asking, compiled, place)
+    def placing(asking: Asking, place: Signature) -> Any:
+        at.append(place)
+        return placed(asking, place)
 
-    patch.setattr(Asking, "_told", counted)
+    def counted(program: Any, context: Any) -> Outcome:
+        seen[id(program), at[-1]] += 1
+        return told(program, context)
+
+    patch.setattr(Asking, "_placed", placing)
+    patch.setattr(rules, "_told", counted)
     return seen
 
 
