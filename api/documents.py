@@ -77,7 +77,8 @@ def read(session: Session, caller: Caller, public: str) -> tuple[Document, Docum
     return row, version
 
 
-_OTHER = select(Document.id).where(Document.tenant_id == bindparam("tenant")).limit(1).subquery()
+_SOURCES = select(Source.id).where(Source.tenant_id == bindparam("tenant"))
+_OTHER = select(Document.id).where(Document.source_id.in_(_SOURCES)).limit(1).subquery()
 _ASKED = Prepared(
     select(_OTHER.c.id.label("other"), Document.id)
     .select_from(_OTHER)
