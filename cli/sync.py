@@ -104,7 +104,7 @@ def _working(context: Context, store: Store) -> Iterator[Callable[[], bool]]:
         runner.start()
         try:
             yield lambda: True
-            _let_purge(store)
+            _let_rest(store)
         finally:
             runner.stop()
 
@@ -114,14 +114,16 @@ def _served(data_dir: Path) -> bool:
     return serving is not None and serving.works
 
 
-def _let_purge(store: Store, timeout_s: float = 20.0) -> None:
-    """What the last version no longer needs leaves the index before the process ends; the rest can wait."""
+def _let_rest(store: Store, timeout_s: float = 20.0) -> None:
+    """What no version needs leaves the index, and what is current is looked at for the catalogue, before the process
+    ends; what takes longer waits for the next one.
+    """
     from ingest.dispatch import work_waits
 
     ends = time.monotonic() + timeout_s
     while time.monotonic() < ends:
         with store.db.read() as session:
-            if not work_waits(session, "purge"):
+            if not any(work_waits(session, stage) for stage in ("purge", "profile")):
                 return
         time.sleep(0.05)
 

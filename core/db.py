@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ from core.tenancy import TENANT, guard
 _TRUSTED_S = 0.5
 """Seconds after its last use within which a connection is taken to be alive."""
 
+_WRITE_S = 60
+"""Seconds that a writer waits for the others of SQLite."""
+
 
 class Database:
     """The SQL truth. Opening it connects nothing; the first session does.
@@ -40,6 +44,7 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite_engine(url) if self.is_sqlite else _server_engine(url)
         guard(self.engine)
+        self._writing = threading.Lock()
         self._writer = self.engine.execution_options(
             **({"ambit_write": True} if self.is_sqlite else {"isolation_level": "READ COMMITTED"})
         )
@@ -51,9 +56,21 @@ class Database:
     @contextmanager
     def write(self, tenant: int | None = None) -> Iterator[Session]:
         """One transaction. SQLite takes the write lock at once, so no later step can be refused it."""
-        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with self._turn(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             self._enter(session, tenant)
             yield session
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """On SQLite, threads that write take turns here: who waits for the file sleeps, and longer each time, also when
+        it has long been free.
+        """
+        taken = self.is_sqlite and self._writing.acquire(timeout=_WRITE_S)
+        try:
+            yield
+        finally:
+            if taken:
+                self._writing.release()
 
     def _enter(self, session: Session, tenant: int | None) -> None:
         """Says whom the transaction is for. Over all tenants on SQLite there is nothing to say."""
@@ -97,7 +114,7 @@ def json_text(value: Any) -> str:
 def _sqlite_engine(url: str) -> Engine:
     engine = create_engine(
         url,
-        connect_args={"timeout": 60, "check_same_thread": False},
+        connect_args={"timeout": _WRITE_S, "check_same_thread": False},
         json_serializer=json_text,
         pool_size=16,
         max_overflow=48,

@@ -14,15 +14,14 @@ from ingest.schedule import any_due, start_due
 from ingest.stages import STAGES
 
 SCHEDULE_S = 1.0
-# Versions are looked at before a run ends, so that `ambit sync` leaves none behind.
-INDEX_SIDE = ("encode", "place", "profile", "finish", "purge")
+INDEX_SIDE = ("encode", "place", "finish", "purge")
 
 
 class Runner:
     """Runs every stage until it is stopped; without a broker, this is the worker.
 
-    Parsing has `worker_threads` threads, listing two, so that one that hangs stops no other, and all that writes
-    to the index one more.
+    Parsing has `worker_threads` threads, listing two, so that one that hangs stops no other, all that writes to the
+    index one, and the look at what is current one more, so that no encoding waits for it.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -38,7 +37,7 @@ class Runner:
         """Frees what a killed predecessor held, then starts the threads. The index must be open: it is the lock."""
         with self._pipeline.db.write() as session:
             release_leases(session)
-        groups: list[Sequence[str]] = [("list",), ("list",), INDEX_SIDE]
+        groups: list[Sequence[str]] = [("list",), ("list",), INDEX_SIDE, ("profile",)]
         groups += [("parse",)] * self._pipeline.settings.worker_threads
         for number, stages in enumerate(groups):
             thread = threading.Thread(

@@ -53,9 +53,9 @@ class Anchors:
     def _statements(self, session: Session, tenant: int) -> dict[int, int]:
         """The number of what each place states; `_owns` has what the numbers mean."""
         stated: dict[int, Own] = {}
-        for node, parent, source, *label in _STATED.plain(session, tenant=tenant):
+        for node, parent, source, name, value, origin in _STATED.plain(session, tenant=tenant):
             self._parent[node], self._source[node] = parent, source
-            own = (tuple(label),)
+            own = ((name, value, origin),)
             stated[node] = own if node not in stated else stated[node] + own
         numbers: dict[Own, int] = {}
         found = {node: numbers.setdefault(own, len(numbers)) for node, own in stated.items()}

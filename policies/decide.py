@@ -47,6 +47,7 @@ class Verdict:
 
 
 NOBODY = Verdict(allowed=False, reason="nobody")
+NO_ENTRY = Verdict(allowed=False, reason="no_entry")
 UNKNOWN = Verdict(allowed=False, reason="unknown")
 NOWHERE = NodeView(id=0, source=0, key="", parent=None, mode="inherit", closed=False)
 """Where documents that do not exist stand: a place of no tenant, asked about and judged as any other is, so that
@@ -238,6 +239,8 @@ def applies(entry: EntryView, subject: Subject) -> bool:
 
 def _weigh(entries: Sequence[EntryView], subject: Subject, ruling: Ruling) -> Verdict:
     """Denies first, then forbids, then what allows; report-only rules are told beside it."""
+    if not entries and ruling.quiet:
+        return NO_ENTRY
     denies = [e for e in entries if e.effect == "deny"]
     mine = [e for e in entries if e.effect == "allow" and e.principal in subject.principals and not e.unresolved]
     if denies:

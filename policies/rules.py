@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
@@ -57,8 +57,7 @@ class Signature:
     connector: str
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """What a rule says of a place."""
 
     rule: Rule
@@ -180,22 +179,18 @@ class Asking:
         self._unknown = subject.unknown
         self._context: Any = _UNBUILT
         self._place: Signature | None = None
+        self._programs: dict[str, cel.Program | None] = {}
 
     def ruling(self, rules: Iterable[Rule], place: Signature) -> Ruling:
         """What some rules say of a place."""
         self.read_groups(rules)
         context = self._placed(place)
-        return Ruling(tuple(Judged(rule, self._at(rule, context)) for rule in rules))
+        return Ruling(tuple(Judged(rule, _told(self._program(rule), context)) for rule in rules))
 
     def counting(self, rules: Sequence[Rule]) -> Callable[[Signature], bool]:
-        """Whether one of some rules permits or forbids at a place, for many places: what is so wherever is found out
-        once.
-        """
-        erring = [rule for rule in rules if self._errs_anywhere(rule)]
-        if any(rule.effect == "forbid" for rule in erring):
-            return lambda _: True
+        """Whether one of some rules permits or forbids at a place, for many places."""
         self.read_groups(rules)
-        asked = [(_compiled(rule.condition).program, rule.effect == "forbid") for rule in rules if rule not in erring]
+        asked = [(self._program(rule), rule.effect == "forbid") for rule in rules]
 
         def counts(place: Signature) -> bool:
             context = self._placed(place)
@@ -211,13 +206,13 @@ class Asking:
         """What the rule says of a place."""
         return self.ruling((rule,), place).told[0].outcome
 
-    def _at(self, rule: Rule, context: Any) -> Outcome:
-        return "errs" if self._errs_anywhere(rule) else _told(_compiled(rule.condition).program, context)
-
-    def _errs_anywhere(self, rule: Rule) -> bool:
-        """Whether a rule cannot be evaluated for this person, wherever."""
-        compiled = _compiled(rule.condition)
-        return compiled.program is None or self._in_doubt(compiled.reads_of_principal)
+    def _program(self, rule: Rule) -> cel.Program | None:
+        """What evaluates a rule; None where that errs for this person, wherever."""
+        if rule.condition not in self._programs:
+            compiled = _compiled(rule.condition)
+            doubtful = self._in_doubt(compiled.reads_of_principal)
+            self._programs[rule.condition] = None if doubtful else compiled.program
+        return self._programs[rule.condition]
 
     def _in_doubt(self, reads: frozenset[str]) -> bool:
         """Whether a condition reads what nobody knows of the person."""
