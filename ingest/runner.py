@@ -20,8 +20,8 @@ INDEX_SIDE = ("encode", "place", "finish", "purge")
 class Runner:
     """Runs every stage until it is stopped; without a broker, this is the worker.
 
-    Parsing has `worker_threads` threads, listing two, so that one that hangs stops no other, all that writes to the
-    index one, and the look at what is current one more, so that no encoding waits for it.
+    Parsing has `worker_threads` threads, listing two, so that one that hangs stops no other; all that writes to the
+    index has one, encoding a second, since one encodes while the other stores, and the look at what is current one.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -37,7 +37,7 @@ class Runner:
         """Frees what a killed predecessor held, then starts the threads. The index must be open: it is the lock."""
         with self._pipeline.db.write() as session:
             release_leases(session)
-        groups: list[Sequence[str]] = [("list",), ("list",), INDEX_SIDE, ("profile",)]
+        groups: list[Sequence[str]] = [("list",), ("list",), INDEX_SIDE, ("encode",), ("profile",)]
         groups += [("parse",)] * self._pipeline.settings.worker_threads
         for number, stages in enumerate(groups):
             thread = threading.Thread(
