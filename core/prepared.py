@@ -26,7 +26,6 @@ from sqlalchemy import (
     insert,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -34,7 +33,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 from core import tenancy
-from core.snapshot import Snapshot
+from core.snapshot import Snapshot, as_told
 
 
 class IdList(TypeDecorator[Sequence[int]]):
@@ -112,12 +111,6 @@ def insertion(table: type[Any], *names: str, returning: str | None = None) -> Pr
     return Prepared(statement if returning is None else statement.returning(table.__table__.c[returning]), names)
 
 
-def _as_told(error: Exception, statement: str, dialect: Any) -> DBAPIError:
-    """The driver's error by its kind, so that a database that is away is told as away; without parameters."""
-    known = DBAPIError.instance(statement, None, error, dialect.loaded_dbapi.Error, dialect=dialect)
-    return known if isinstance(known, DBAPIError) else DBAPIError(statement, None, error)
-
-
 class Prepared:
     """A statement without literals that change: every value is a `bindparam`, every list of ids an `among`.
 
@@ -165,7 +158,7 @@ class Prepared:
                 cursor.execute(compiled.text, bound)
                 found: Sequence[Sequence[Any]] = [] if cursor.description is None else cursor.fetchall()
         except dialect.loaded_dbapi.Error as error:
-            raise _as_told(error, compiled.text, dialect) from error
+            raise as_told(error, compiled.text, dialect) from error
         return [compiled.converted(row) for row in found] if compiled.converts else found
 
     def first(self, session: Session, **values: Any) -> Any:

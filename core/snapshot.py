@@ -50,7 +50,7 @@ class Snapshot(Session):
         try:
             self.link = self.engine.raw_connection()
         except dialect.loaded_dbapi.Error as error:
-            raise DBAPIError.instance("connect", None, error, dialect.loaded_dbapi.Error, dialect=dialect) from error
+            raise as_told(error, "connect", dialect) from error
         try:
             self._begin()
         except OperationalError:
@@ -108,3 +108,9 @@ def memory(session: Session, name: str) -> dict[Any, Any]:
     write, and so may read something else the next time, it is empty each time.
     """
     return session.read.setdefault(name, {}) if isinstance(session, Snapshot) else {}
+
+
+def as_told(error: Exception, statement: str, dialect: Any) -> DBAPIError:
+    """The driver's error by its kind, so that a database that is away is told as away; without parameters."""
+    known = DBAPIError.instance(statement, None, error, dialect.loaded_dbapi.Error, dialect=dialect)
+    return known if isinstance(known, DBAPIError) else DBAPIError(statement, None, error)

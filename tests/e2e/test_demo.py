@@ -11,21 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.factories.command_line import Ran, process
+from tests.factories.command_line import COMPANY, Ran, process
 from tests.factories.files import encrypted, make_docx
 
 pytestmark = pytest.mark.e2e
 
-COMPANY = """
-kind: User
-id: ana
----
-kind: Source
-id: files
-connector: folder
-config: {path: ./files}
-access: {allow: [everyone]}
-"""
 SECRET = "The harbour crane was painted turquoise in spring."
 
 

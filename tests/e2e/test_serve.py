@@ -11,20 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.factories.command_line import process, started
+from tests.factories.command_line import COMPANY, process, started
 
 pytestmark = pytest.mark.e2e
-
-COMPANY = """
-kind: User
-id: ana
----
-kind: Source
-id: files
-connector: folder
-config: {path: ./files}
-access: {allow: [everyone]}
-"""
 
 
 class Server:

@@ -20,6 +20,18 @@ ROOT = Path(__file__).resolve().parents[2]
 _WIDE = "200"
 """Columns of the terminal that commands print to, so that no table breaks a cell, however long a path is."""
 
+COMPANY = """
+kind: User
+id: ana
+---
+kind: Source
+id: files
+connector: folder
+config: {path: ./files}
+access: {allow: [everyone]}
+"""
+"""One person, and a folder that everyone may read, to apply."""
+
 
 @dataclass(frozen=True)
 class Ran:
