@@ -8,11 +8,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.ids import public_id
-from core.tables import AclNode, Document, Item, Run
+from core.tables import AclNode, Document, Item, Run, Source
 from ingest.deletion import abandon_versions, await_move, move
 from ingest.dispatch import OPEN
 from ingest.model import AccessChange
 from ingest.placing import Placer
+from ingest.runs import start_run
 from policies.own_nodes import own_nodes
 
 
@@ -75,20 +76,29 @@ class AccessListing:
         """Sends work in hand to the new place; what it builds from another version is given up. Whether any is left."""
         left = False
         for item in items:
-            built = item.payload["version"]
-            if None not in (built, change.version) and built != change.version:
+            if self._meant(item, change, target):
+                item.payload = {**item.payload, "target": target.id}
+                left = True
+            else:
                 item.state, item.note = "skipped", "it changed since it was listed; the next sync takes it"
                 item.lease_token += 1
                 abandon_versions(self._session, select(Item.version_id).where(Item.id == item.id))
-            else:
-                item.payload = {**item.payload, "target": target.id}
-                left = True
         return left
+
+    def _meant(self, item: Item, change: AccessChange, target: AclNode) -> bool:
+        """Whether the new place is meant for the text that is being built."""
+        built = item.payload["version"]
+        if built is None or change.version is not None:
+            return built in (None, change.version)
+        return not self._placer.opens(item.payload["target"], target)
 
     def _place(self, document: Document, change: AccessChange, target: AclNode, *, going: bool) -> None:
         if document.version_id is None:
             move(self._session, document, target.id)
-        elif going or change.version is None or change.version != document.source_version:
+        elif change.version is None:
+            self._ask_for_content(document, target)
+            await_move(self._session, document, target.id)
+        elif going or change.version != document.source_version:
             self._run.widened += self._placer.widens(document, target)
             await_move(self._session, document, target.id)
         elif self._placer.widens(document, target):
@@ -97,6 +107,15 @@ class AccessListing:
             self._session.add(self._item(document, target, widens=True))
         elif move(self._session, document, target.id):
             self._session.add(self._item(document, target, widens=False))
+
+    def _ask_for_content(self, document: Document, target: AclNode) -> None:
+        """Whether the text is still the one that a wider audience is meant for, only a listing of content can tell;
+        it judges how much widens, too.
+        """
+        source = self._session.get_one(Source, self._run.source_id)
+        news = document.pending_node_id != target.id and self._placer.widens(document, target)
+        if news and source.state == "active":
+            start_run(self._session, source, trigger="widening")
 
     def _item(self, document: Document, target: AclNode, *, widens: bool) -> Item:
         """The work of moving the document's points."""

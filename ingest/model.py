@@ -104,8 +104,8 @@ class AccessChange:
     """Who may read an object that is known already; a permission crawl sends it where a listing sends an `Upsert`.
 
     `version` is the object's at that moment, read after its access: where it is not the one that was ingested, a wider
-    audience waits for the content it was meant for. None: unknown, so it waits. `node` and `access` are as in
-    `ItemRef`.
+    audience waits for the content it was meant for. None: unknown, so it waits, and a listing of content is asked for.
+    `node` and `access` are as in `ItemRef`.
     """
 
     id: str

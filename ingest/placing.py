@@ -67,11 +67,15 @@ class Placer:
 
     def widens(self, document: Document | None, target: AclNode) -> bool:
         """Whether somebody who could not read the document's text might at `target`, as far as names tell."""
-        if document is None or document.version_id is None or document.node_id == target.id:
+        return document is not None and document.version_id is not None and self.opens(document.node_id, target)
+
+    def opens(self, node: int, target: AclNode) -> bool:
+        """Whether somebody who may not read what stands at `node` might at `target`, as far as names tell."""
+        if node == target.id:
             return False
-        pair = (document.node_id, target.id)
+        pair = (node, target.id)
         if pair not in self._wider:
-            self._wider[pair] = self._opens(self._session.get_one(AclNode, document.node_id), target)
+            self._wider[pair] = self._opens(self._session.get_one(AclNode, node), target)
         return self._wider[pair]
 
     def _opens(self, before: AclNode, after: AclNode) -> bool:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ingest.connectors.http import secret_value
 from ingest.connectors.sql_config import SqlConfig
 from ingest.connectors.sql_engine import ReadOnlyDatabase
-from ingest.connectors.sql_grants import Grants, open_grants
+from ingest.connectors.sql_grants import Grants, Key, open_grants
 from ingest.connectors.sql_listing import PageChanges, columns_of
+from ingest.connectors.sql_progress import Progress, progress_of
 from ingest.connectors.sql_rows import Row, TableRows, open_rows
 from ingest.connectors.sql_schema import describe_table, schema_item
-from ingest.connectors.sql_values import decode_key, encode_key
+from ingest.connectors.sql_values import Granted, decode_key, encode_key
 from ingest.model import (
+    AccessChange,
     Change,
     Checkpoint,
     ConnectorConfig,
@@ -64,21 +66,22 @@ class SqlConnector:
         self._open_tables()
 
     def changes(self, cursor: JsonObject | None) -> Iterator[Change]:
-        """Every table and row; an unfinished cursor resumes after the row it names, a finished one lists again.
+        """Every table and row, of a table with a cursor column those that changed; an unfinished listing resumes
+        after the row it names.
 
         Raises:
             SourceError: as of `check`, or a statement failed or took too long.
         """
-        tables = list(self._open_tables().values())
-        yield NodeChange("", None, "Database", replace(self._context.root_access, mode="break"))
-        started = cursor if cursor and cursor.get("config") == self._config.fingerprint and "table" in cursor else {}
-        names = [rows.config.name for rows in tables]
-        first = names.index(started["table"]) if started else 0
-        for rows in tables[first:]:
-            name = rows.config.name
-            yield NodeChange(name, "", name, AccessSpec())
-            yield from self._table(rows, started["after"] if started.get("table") == name else None)
-        yield Checkpoint({"done": True}, complete=True)
+        yield from self._listing(progress_of(self._config, cursor), access_only=False)
+
+    def permissions(self, cursor: JsonObject | None) -> Iterator[Change]:
+        """Every row's access; of the rows only keys and what states access is read.
+
+        Raises:
+            SourceError: as of `changes`.
+        """
+        resumed = cursor if cursor and "table" in cursor else None
+        yield from self._listing(progress_of(self._config, resumed), access_only=True)
 
     def fetch(self, item: ItemRef) -> Content:
         """The row as it was listed.
@@ -126,28 +129,57 @@ class SqlConnector:
                     self._tables = {table.name: open_rows(table, connection) for table in tables}
             return self._tables
 
-    def _table(self, rows: TableRows, after: list[Any] | None) -> Iterator[Change]:
-        name, grants = rows.config.name, self._grants[rows.config.name]
-        if after is None:
-            yield from self._described(rows)
-            yield from self._keyless(rows)
-        start = None if after is None else decode_key(after)
+    def _listing(self, at: Progress, *, access_only: bool) -> Iterator[Change]:
+        tables = list(self._open_tables().values())
+        yield NodeChange("", None, "Database", replace(self._context.root_access, mode="break"))
+        names = [rows.config.name for rows in tables]
+        for rows in tables[names.index(at.table) if at.table else 0 :]:
+            yield NodeChange(rows.config.name, "", rows.config.name, AccessSpec())
+            yield from self._table(rows, at, access_only=access_only)
+        sees_access = all(not rows.config.states_access for rows in tables if rows.config.name in at.since)
+        yield Checkpoint(at.end_point, complete=True, full=at.full and not access_only, access_complete=sees_access)
+
+    def _table(self, rows: TableRows, at: Progress, *, access_only: bool) -> Iterator[Change]:
+        name = rows.config.name
+        if at.table != name:
+            at.table, at.after = name, None
+            yield from self._begun(rows, at, access_only=access_only)
         while True:
-            with self._database.reading(f"listing {name!r}") as connection:
-                page = rows.page(connection, start, self._config.batch + 1)
-                granted = grants.of(connection, page) if grants else {}
-            yield from PageChanges(rows, grants, granted).changes(page, self._config.batch)
+            page, granted = self._page(rows, at, access_only=access_only)
+            pages = PageChanges(rows, self._grants[name], granted, access_only=access_only)
+            yield from pages.changes(page, self._config.batch)
             taken = page[: self._config.batch]
             if taken:
-                start = rows.key(taken[-1])
-                cursor = {"table": name, "after": encode_key(start), "config": self._config.fingerprint}
-                yield Checkpoint(cursor)
+                at.after = encode_key(rows.key(taken[-1]))
+                yield Checkpoint(at.rest_point, full=at.full)
             if len(page) <= self._config.batch:
                 return
 
-    def _described(self, rows: TableRows) -> Iterator[Change]:
+    def _begun(self, rows: TableRows, at: Progress, *, access_only: bool) -> Iterator[Change]:
+        """What is told of a table before its rows; how far its changes go is noted before any of them is read."""
+        yield from self._described(rows, access_only=access_only)
+        if access_only:
+            return
+        yield from self._keyless(rows)
+        with self._database.reading(f"reading the highest cursor of {rows.config.name!r}") as connection:
+            highest = rows.highest(connection)
+        if highest is not None:
+            at.latest[rows.config.name] = highest
+
+    def _page(self, rows: TableRows, at: Progress, *, access_only: bool) -> tuple[list[Row], Mapping[Key, Granted]]:
+        """One row more than a page takes, and the grants of its rows."""
+        name, grants = rows.config.name, self._grants[rows.config.name]
+        after = None if at.after is None else decode_key(at.after)
+        with self._database.reading(f"listing {name!r}") as connection:
+            page = rows.page(
+                connection, after, self._config.batch + 1, since=at.since.get(name), access_only=access_only
+            )
+            return page, grants.of(connection, page) if grants else {}
+
+    def _described(self, rows: TableRows, *, access_only: bool) -> Iterator[Change]:
         if self._config.schema_documents:
-            yield Upsert(schema_item(rows.config, self._description(rows)))
+            item = schema_item(rows.config, self._description(rows))
+            yield AccessChange(item.id, item.node, item.version) if access_only else Upsert(item)
 
     def _description(self, rows: TableRows) -> tuple[Element, ...]:
         with self._database.reading(f"reading the columns of {rows.config.name!r}") as connection:

@@ -95,7 +95,14 @@ class TableConfig(BaseModel):
     key: Column | list[Column] = Field(description="The column or columns that identify a row; unique, never NULL.")
     title: Template = Field(description="Title of a row, with `{column}` for values.")
     text: Template | None = Field(None, description="Text of a row; absent: one `column: value` line a column.")
-    version: Column | None = Field(None, description="Column that changes with the row; absent: a hash of the row.")
+    version: Column | None = Field(
+        None, description="Column that changes with the row; absent: `cursor`, else a hash of the row."
+    )
+    cursor: Column | None = Field(
+        None,
+        description="Column that grows with each change of a row (a time, a number): a later sync asks only for rows "
+        "at or above its highest value.",
+    )
     allow: Column | None = Field(None, description="Column with the only principals that may read the row.")
     deny: Column | None = Field(None, description="Column with principals that may not read the row.")
     classification: Column | None = Field(None, description="Column with the row's classification.")
@@ -131,6 +138,16 @@ class TableConfig(BaseModel):
         return (self.key,) if isinstance(self.key, str) else tuple(self.key)
 
     @property
+    def changed(self) -> str | None:
+        """The column that tells that a row changed; None: only its content does."""
+        return self.version or self.cursor
+
+    @property
+    def states_access(self) -> bool:
+        """Whether rows have access of their own."""
+        return bool(self.rules or self.grants)
+
+    @property
     def rules(self) -> tuple[str, ...]:
         """The columns that state access."""
         return tuple(one for one in (self.allow, self.deny, self.classification) if one)
@@ -154,6 +171,7 @@ class TableConfig(BaseModel):
         """Changes when the configuration makes other text of the same row."""
         shown = self.model_dump_json(include={"query", "title", "text", "columns", "exclude", "version"})
         shown += json.dumps([[one.name, one.columns] for one in self.restricted]) if self.restricted else ""
+        shown += self.cursor if self.cursor and not self.version else ""
         return hashlib.blake2b(shown.encode(), digest_size=4).hexdigest()
 
 
@@ -167,6 +185,15 @@ class SqlConfig(ConnectorConfig):
     batch: int = Field(1000, ge=1, le=10_000, description="Rows read at a time.")
     timeout_s: float = Field(60.0, gt=0, le=3600, description="Seconds that one statement may take.")
     schema_documents: bool = Field(default=False, description="Also one document a table that describes its columns.")
+    full_every_h: float = Field(
+        24.0, gt=0, le=2160, description="Hours after which tables with a `cursor` are listed whole again."
+    )
+    overlap_s: float = Field(
+        60.0,
+        ge=1,
+        le=86_400,
+        description="Seconds below the highest time of a `cursor` that are asked for again: for late commits.",
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> SqlConfig:

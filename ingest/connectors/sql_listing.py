@@ -11,7 +11,7 @@ from ingest.connectors.sql_config import RestrictedColumns, TableConfig
 from ingest.connectors.sql_grants import Grants, Key
 from ingest.connectors.sql_rows import Row, TableRows
 from ingest.connectors.sql_values import Granted, encode_key, row_access
-from ingest.model import Change, ItemRef, NodeChange, Problem, Upsert
+from ingest.model import AccessChange, Change, ItemRef, NodeChange, Problem, Upsert
 from policies.model import CLOSED, AccessSpec, Entry
 
 MAX_ID_BYTES = 2000
@@ -20,11 +20,16 @@ RANKS = ("public", "internal", "confidential", "restricted")
 
 
 class PageChanges:
-    """Turns one page of rows into changes; `granted` holds what the grants table says of them."""
+    """Turns one page of rows into changes; `granted` holds what the grants table says of them.
 
-    def __init__(self, rows: TableRows, grants: Grants | None, granted: Mapping[Key, Granted]) -> None:
+    `access_only`: the rows hold no content, and their access alone is told.
+    """
+
+    def __init__(
+        self, rows: TableRows, grants: Grants | None, granted: Mapping[Key, Granted], *, access_only: bool = False
+    ) -> None:
         self._rows, self._grants, self._granted = rows, grants, granted
-        self._table = rows.config
+        self._table, self._access_only = rows.config, access_only
 
     def changes(self, page: list[Row], batch: int) -> Iterator[Change]:
         """The rows of a page; one more than `batch` shows whether the last key stands once."""
@@ -36,12 +41,10 @@ class PageChanges:
             position += len(group)
 
     def _group(self, item_id: str, group: list[Row]) -> Iterator[Change]:
-        if len(group) > 1:
-            yield Problem(item_id, "key_not_unique", f"{item_id}: the key names more than one row")
-            return
-        if len(item_id.encode("utf-8", "replace")) > MAX_ID_BYTES:
-            short = item_id[:200]
-            yield Problem(short, "key_too_long", f"{short}…: the key is longer than {MAX_ID_BYTES} bytes")
+        refusal = _refusal(item_id, group)
+        if refusal:
+            if not self._access_only:
+                yield refusal
             return
         row = group[0]
         try:
@@ -49,7 +52,7 @@ class PageChanges:
         except InvalidError as error:
             access = CLOSED
             yield Problem(item_id, "access_malformed", f"{item_id}: {error.detail}; nobody can read the row")
-        yield Upsert(self._item(item_id, row, access))
+        yield self._one(item_id, row, access)
         for apart in self._table.restricted:
             yield from self._restricted(item_id, row, access, apart)
 
@@ -73,7 +76,21 @@ class PageChanges:
                 "access_malformed",
                 f"{item_id}/{apart.name}: its classification and the row's are not both of {', '.join(RANKS)}",
             )
-        yield Upsert(self._item(item_id, row, own, apart, node))
+        yield self._one(item_id, row, own, apart, node)
+
+    def _one(
+        self,
+        item_id: str,
+        row: Row,
+        access: AccessSpec | None,
+        apart: RestrictedColumns | None = None,
+        node: str | None = None,
+    ) -> Change:
+        if not self._access_only:
+            return Upsert(self._item(item_id, row, access, apart, node))
+        # Only content tells the version of a table without a column for it, and a crawl of access reads none.
+        version = self._rows.version(row, apart) if self._table.changed else None
+        return AccessChange(_id(item_id, apart), node or self._table.name, version, access)
 
     def _item(
         self,
@@ -84,10 +101,10 @@ class PageChanges:
         node: str | None = None,
     ) -> ItemRef:
         table = self._table
-        changed = row[table.version] if table.version else None
+        changed = row[table.changed] if table.changed else None
         title, data = self._rows.title(row), {"table": table.name, "key": encode_key(self._rows.key(row))}
         return ItemRef(
-            id=f"{item_id}/{apart.name}" if apart else item_id,
+            id=_id(item_id, apart),
             node=node or table.name,
             title=f"{title} ({apart.name})" if apart else title,
             uri=f"sql:{item_id}",
@@ -96,6 +113,20 @@ class PageChanges:
             access=access,
             data={**data, "columns": apart.name} if apart else data,
         )
+
+
+def _refusal(item_id: str, group: list[Row]) -> Problem | None:
+    """Why the rows of one key cannot be taken, if so."""
+    if len(group) > 1:
+        return Problem(item_id, "key_not_unique", f"{item_id}: the key names more than one row")
+    if len(item_id.encode("utf-8", "replace")) > MAX_ID_BYTES:
+        short = item_id[:200]
+        return Problem(short, "key_too_long", f"{short}…: the key is longer than {MAX_ID_BYTES} bytes")
+    return None
+
+
+def _id(item_id: str, apart: RestrictedColumns | None) -> str:
+    return f"{item_id}/{apart.name}" if apart else item_id
 
 
 def _narrowed(access: AccessSpec | None, apart: RestrictedColumns) -> AccessSpec:

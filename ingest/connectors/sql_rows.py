@@ -47,18 +47,39 @@ class TableRows:
             *template_columns(config.title),
             *template_columns(config.text or ""),
         ]
-        for name in [*named, *(config.columns or []), *config.exclude, *([config.version] if config.version else [])]:
+        for name in [*named, *(config.columns or []), *config.exclude, *_given(config.version, config.cursor)]:
             if name not in source.c:
                 raise SourceError(f"{config.name} has no column {name!r}; it has {', '.join(source.c.keys())}")
         self._shown = self._shown_columns()
 
-    def page(self, connection: Connection, after: Sequence[Any] | None, limit: int) -> list[Row]:
-        """At most `limit` rows with keys above `after`, in key order, with what a listing needs."""
+    def page(
+        self,
+        connection: Connection,
+        after: Sequence[Any] | None,
+        limit: int,
+        *,
+        since: Any = None,
+        access_only: bool = False,
+    ) -> list[Row]:
+        """At most `limit` rows with keys above `after`, in key order, with what a listing needs.
+
+        `since`: only rows whose cursor column is at or above it, or not set. `access_only`: only what access needs.
+        """
         keys = self._keys()
-        query = self._select(self._listed()).where(and_(*(key.is_not(None) for key in keys)))
+        names = self._access_listed() if access_only else self._listed()
+        query = self._select(names).where(and_(*(key.is_not(None) for key in keys)))
         if after is not None:
             query = query.where(_above(keys, after))
+        if since is not None:
+            cursor = self._source.c[self.config.cursor or ""]
+            query = query.where(or_(cursor >= literal(since, cursor.type), cursor.is_(None)))
         return _all(connection, query.order_by(*keys).limit(limit))
+
+    def highest(self, connection: Connection) -> Any:
+        """The highest value of the cursor column; None where there is none."""
+        if self.config.cursor is None:
+            return None
+        return connection.execute(select(func.max(self._source.c[self.config.cursor]))).scalar_one()
 
     def rows(self, connection: Connection, key: Sequence[Any]) -> list[Row]:
         """The rows with this key with all that is shown; two at most, since a second one is an error."""
@@ -102,9 +123,9 @@ class TableRows:
 
     def version(self, row: Row, apart: RestrictedColumns | None = None) -> str | None:
         """Changes when the row's content, or what the configuration makes of it, does; None: unknown."""
-        if self.config.version is None:
+        if self.config.changed is None:
             return f"{self._hash(row, self._content(apart))}-{self.config.look}"
-        value = row[self.config.version]
+        value = row[self.config.changed]
         return None if value is None else f"{id_part(value)}-{self.config.look}"
 
     @staticmethod
@@ -120,7 +141,7 @@ class TableRows:
         return select(*(self._source.c[name] for name in names))
 
     def _shown_columns(self) -> list[str]:
-        hidden = {*self.config.rules, *self.config.exclude, *self.config.apart, self.config.version}
+        hidden = {*self.config.rules, *self.config.exclude, *self.config.apart, self.config.version, self.config.cursor}
         every = self.config.columns or self._source.c.keys()
         return [name for name in every if name not in hidden]
 
@@ -132,15 +153,19 @@ class TableRows:
         return _once([*template_columns(self.config.title), *body])
 
     def _listed(self) -> list[str]:
-        content = (
-            [*self._content(), *sorted(self.config.apart)] if self.config.version is None else [self.config.version]
+        content = [] if self.config.changed else [*self._content(), *sorted(self.config.apart)]
+        return _once([*self._access_listed(), *template_columns(self.config.title), *content])
+
+    def _access_listed(self) -> list[str]:
+        """What tells a row's access apart from its content; a row with places below it has a title too."""
+        titles = template_columns(self.config.title) if any(one.allow for one in self.config.restricted) else []
+        return _once(
+            [*self.config.keys, *titles, *self.config.rules, *self.config.joined, *_given(self.config.changed)]
         )
-        rules = [*self.config.rules, *self.config.joined]
-        return _once([*self.config.keys, *template_columns(self.config.title), *rules, *content])
 
     def _fetched(self) -> list[str]:
-        version = [self.config.version] if self.config.version else []
-        return _once([*self.config.keys, *self._content(), *sorted(self.config.apart), *version])
+        changed = _given(self.config.changed)
+        return _once([*self.config.keys, *self._content(), *sorted(self.config.apart), *changed])
 
 
 def open_rows(config: TableConfig, connection: Connection) -> TableRows:
@@ -191,3 +216,7 @@ def _above(keys: Sequence[ColumnElement[Any]], after: Sequence[Any]) -> ColumnEl
 
 def _once(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))
+
+
+def _given(*names: str | None) -> list[str]:
+    return [name for name in names if name is not None]

@@ -75,7 +75,7 @@ def _encode(value: Any) -> Any:
         return value
     kind = type(value).__name__
     if kind not in _DECODERS:
-        raise SourceError(f"a key of type {kind} is not supported")
+        raise SourceError(f"a key or cursor of type {kind} is not supported")
     if isinstance(value, bytes):
         return [kind, value.hex()]
     return [kind, repr(value) if isinstance(value, float) else as_text(value)]

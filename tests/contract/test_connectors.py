@@ -226,6 +226,45 @@ class TestSqlWithGrants(TestSqlite):
         self.execute("DELETE FROM grants WHERE product = :n", n=item.data["key"][0])
 
 
+class CursorTables(SqlConformance):
+    """A table that tells when its rows changed, beside one that tells nothing and is listed whole each time."""
+
+    incremental = True
+    reports_deletions = False
+    moment: ClassVar[str] = "DATETIME"
+
+    def fill(self) -> None:
+        super().fill()
+        self.execute(f"ALTER TABLE product ADD changed {self.moment}")
+        for number in range(1, 6):
+            self.execute("UPDATE product SET changed = :m WHERE id = :n", m=f"2026-01-0{number} 00:00:00", n=number)
+
+    def tables(self) -> list[dict[str, Any]]:
+        price, product = super().tables()
+        return [price, {**product, "version": None, "cursor": "changed"}]
+
+    def change(self, item: ItemRef) -> None:
+        statement = "UPDATE product SET body = 'other', changed = '2026-02-01 00:00:00' WHERE id = :n"
+        self.execute(statement, n=item.data["key"][0])
+
+
+class TestSqliteWithCursor(CursorTables, TestSqlite):
+    pass
+
+
+@pytest.mark.integration
+class TestPostgresqlWithCursor(CursorTables, TestPostgresql):
+    moment = "TIMESTAMPTZ"
+
+    def change(self, item: ItemRef) -> None:
+        CursorTables.change(self, item)
+
+
+@pytest.mark.integration
+class TestMariadbWithCursor(CursorTables, TestMariadb):
+    pass
+
+
 class TestPush(ConnectorConformance):
     connector_class = PushConnector
     lists = False
