@@ -33,6 +33,7 @@ PAGE = 1000
 EXACT_UP_TO = 50_000
 """Visible points up to which a search is exact: a filtered graph loses neighbours that few points lead to."""
 
+GRPC_PORT = 6334
 TIMEOUT_S = 30
 OLDEST = (1, 19)
 
@@ -41,7 +42,9 @@ class ServerIndex:
     """The `VectorIndex` protocol over `qdrant_client`. Writes wait, in one order, for a majority of the replicas.
 
     Args:
-        url: of the server's HTTP port; gRPC is used on its port 6334.
+        url: of the server; its scheme says whether there is TLS.
+        grpc_port: of the same host; every call goes there.
+        timeout_s: what one call may take.
         options: how a collection is kept that is not there yet, and how many replicas a read asks.
         client: used instead of a connection to `url`.
     """
@@ -51,10 +54,14 @@ class ServerIndex:
         url: str,
         api_key: str | None = None,
         *,
+        grpc_port: int = GRPC_PORT,
+        timeout_s: int = TIMEOUT_S,
         options: ServerOptions | None = None,
         client: QdrantClient | None = None,
     ) -> None:
         self._url = url
+        self._grpc_port = grpc_port
+        self._timeout_s = timeout_s
         self._api_key = api_key
         self._options = options or ServerOptions()
         self._client = client
@@ -203,7 +210,12 @@ class ServerIndex:
         with self._lock:
             if self._client is None:
                 client = QdrantClient(
-                    self._url, api_key=self._api_key, prefer_grpc=True, timeout=TIMEOUT_S, check_compatibility=False
+                    self._url,
+                    grpc_port=self._grpc_port,
+                    api_key=self._api_key,
+                    prefer_grpc=True,
+                    timeout=self._timeout_s,
+                    check_compatibility=False,
                 )
                 _check_version(client.info().version)
                 self._client = client

@@ -33,6 +33,7 @@ from embed.index.hosted import HostedIndex
 from embed.index.server import ServerIndex
 from policies.scope import ReadScope
 from tests.factories.points import DIMENSION, make_point, make_sparse, make_vector, point_name
+from tests.factories.qdrant.process import PrivateQdrant
 from tests.factories.scopes import make_scope
 
 pytestmark = [
@@ -58,6 +59,15 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedIndex]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def wire() -> Iterator[ServerIndex]:
+    """The stand-in for a server, which crosses a socket and answers with Qdrant's engine; one process for all tests."""
+    with PrivateQdrant() as server:
+        made = server.index()
+        yield made
+        made.close()
+
+
 def local(folder: Path) -> VectorIndex:
     """The client's own in-memory engine: it proves that the calls are well formed, not what a server does with them."""
     from qdrant_client import QdrantClient
@@ -73,16 +83,19 @@ def server(folder: Path) -> VectorIndex:
     return index
 
 
-@pytest.fixture(params=[edge, None, local, server], ids=["edge", "hosted", "local", "server"])
+@pytest.fixture(
+    params=[edge, "shared", local, "wire", server], ids=["edge", "hosted", "local", "server-wire", "server"]
+)
 def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorIndex]:
-    make: Callable[[Path], VectorIndex] | None = request.param
-    made: VectorIndex = make(tmp_path) if make else request.getfixturevalue("shared")
+    """Each kind of index in turn; one named by a fixture serves every test, which leaves it empty."""
+    make: Callable[[Path], VectorIndex] | str = request.param
+    made: VectorIndex = request.getfixturevalue(make) if isinstance(make, str) else make(tmp_path)
     made.ensure(CollectionSpec(NAME, DIMENSION))
     yield made
-    if make:
-        made.close()
-    else:
+    if isinstance(make, str):
         made.drop(NAME)
+    else:
+        made.close()
 
 
 def find(
@@ -466,7 +479,8 @@ class TestEmbedded:
             from pathlib import Path
             from embed.index.base import CollectionSpec
             from embed.index.edge import EdgeIndex
-            from tests.factories.points import DIMENSION, make_point, point_name
+            from tests.factories.qdrant.process import PrivateQdrant
+from tests.factories.points import DIMENSION, make_point, point_name
             index = EdgeIndex(Path({str(tmp_path / "index")!r}))
             index.ensure(CollectionSpec({NAME!r}, DIMENSION))
             index.upsert({NAME!r}, [make_point(number) for number in range(1, 601)])

@@ -41,14 +41,14 @@ def program(name: str, *folders: str) -> Path | None:
 
 
 class Private:
-    """One server with a folder and a port of its own."""
+    """One server with a folder and a port of its own; `room`: where the folder is made, else where others are."""
 
     scheme = ""
     binary: Path | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, room: str | None = None) -> None:
         self.port = free_port()
-        self.folder = Path(tempfile.mkdtemp(prefix="ambit-test-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="ambit-test-", dir=room))
 
     @property
     def url(self) -> str:
