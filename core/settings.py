@@ -30,9 +30,17 @@ class Settings(BaseSettings):
         None, description="SQLAlchemy URL of the SQL database; absent: SQLite in `data_dir`."
     )
     index_url: str | None = Field(
-        None, description="URL of a Qdrant server; absent: the embedded engine in `data_dir`."
+        None,
+        description="URL of a Qdrant server; absent: the embedded engine in `data_dir`. Calls go by gRPC to "
+        "`index_grpc_port` of its host; `https://` says that there is TLS.",
     )
     index_api_key: SecretStr | None = Field(None, description="API key of the Qdrant server.")
+    index_grpc_port: int = Field(
+        6334, ge=1, le=65535, description="Port of the host in `index_url` where the Qdrant server speaks gRPC."
+    )
+    index_timeout_s: int = Field(
+        30, ge=1, description="Seconds that one call to the Qdrant server may take before it counts as failed."
+    )
     index_replicas: int = Field(1, ge=1, description="Replicas of each shard of a collection on a Qdrant server.")
     index_shards: int = Field(1, ge=1, description="Shards of a collection on a Qdrant server.")
     index_write_acknowledged: int = Field(

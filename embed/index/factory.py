@@ -21,5 +21,7 @@ def make_index(settings: Settings, *, hosted: bool = False) -> VectorIndex:
     return ServerIndex(
         settings.index_url,
         None if key is None else key.get_secret_value(),
+        grpc_port=settings.index_grpc_port,
+        timeout_s=settings.index_timeout_s,
         options=ServerOptions.of(settings),
     )

@@ -36,6 +36,8 @@ EXACT_UP_TO = 50_000
 GRPC_PORT = 6334
 TIMEOUT_S = 30
 OLDEST = (1, 19)
+_RECONNECTING = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1000}
+"""Left alone, gRPC waits up to two minutes before it looks again for a server that was away."""
 
 
 class ServerIndex:
@@ -65,22 +67,25 @@ class ServerIndex:
         self._api_key = api_key
         self._options = options or ServerOptions()
         self._client = client
+        self._checked = client is not None
         self._lock = threading.Lock()
         self._dimensions: dict[str, int] = {}
 
     def ensure(self, spec: CollectionSpec) -> None:
         """Creates the collection with its payload indexes unless it stands."""
         name = check_name(spec.name)
-        with self._calls() as client:
+        with self._calls(name) as client:
             if not client.collection_exists(name):
+                self._dimensions.pop(name, None)
                 self._create(client, spec)
             for key in (TENANT_KEY, *INTEGER_KEYS):
-                client.create_payload_index(name, key, field_schema=self._options.payload_index(key), wait=True)
+                index = self._options.payload_index(key)
+                self._settle(client.create_payload_index(name, key, field_schema=index, wait=True))
         check_spec(spec, self._dimension(name))
 
     def drop(self, collection: str) -> None:
         """Removes the collection."""
-        with self._calls() as client:
+        with self._calls(collection) as client:
             self._dimensions.pop(collection, None)
             if client.collection_exists(check_name(collection)):
                 client.delete_collection(collection)
@@ -88,10 +93,10 @@ class ServerIndex:
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
         """Stores points; all are checked before any is sent."""
         check_points(points, self._dimension(collection))
-        with self._calls() as client:
+        with self._calls(collection) as client:
             for batch in batches(points, BATCH):
                 sent = [server_point(point) for point in batch]
-                client.upsert(collection, sent, wait=True, ordering=_strong())
+                self._settle(client.upsert(collection, sent, wait=True, ordering=_strong()))
 
     def place(self, collection: str, ids: Sequence[str], *, acl: int) -> None:
         """Moves points to another access node."""
@@ -103,16 +108,16 @@ class ServerIndex:
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         """Removes points by explicit id."""
-        with self._calls() as client:
+        with self._calls(collection) as client:
             for batch in batches(check_ids(ids), PAGE):
-                client.delete(collection, list(batch), wait=True, ordering=_strong())
+                self._settle(client.delete(collection, list(batch), wait=True, ordering=_strong()))
 
     def search(self, collection: str, request: SearchRequest, scope: ReadScope) -> list[Hit]:
         """The best hits that scope and filters allow; the server is not asked where nothing can match."""
         restriction = restrict(scope, request.filters)
         if restriction is None:
             return []
-        with self._calls() as client:
+        with self._calls(collection) as client:
             exact = request.dense is None or self._few(client, collection, restriction)
             query = server_query(request, restriction, exact=exact, quantised=self._options.search(exact=exact))
             if query is None:
@@ -124,7 +129,7 @@ class ServerIndex:
         """Those of `ids` that the collection holds."""
         found: set[str] = set()
         for batch in batches(check_ids(ids), PAGE):
-            with self._calls() as client:
+            with self._calls(collection) as client:
                 rows = client.retrieve(
                     collection,
                     list(batch),
@@ -136,16 +141,16 @@ class ServerIndex:
         return found
 
     def count(self, collection: str, *, tenant: int | None = None) -> int:
-        """Points of the collection or of one tenant in it."""
+        """Points of the collection or of one tenant in it, as the replica has it that answers."""
         only = None if tenant is None else server_filter((tenant_clause(tenant),))
-        with self._calls() as client:
+        with self._calls(collection) as client:
             return client.count(collection, count_filter=only, exact=True).count
 
     def scan(self, collection: str) -> Iterator[tuple[str, Payload]]:
         """Every point's id and payload, read in pages."""
         offset: Any = None
         while True:
-            with self._calls() as client:
+            with self._calls(collection) as client:
                 page, offset = client.scroll(
                     collection, limit=PAGE, offset=offset, with_payload=True, consistency=self._options.consistency()
                 )
@@ -172,10 +177,10 @@ class ServerIndex:
         """By a filter on the ids, since naming an unknown id directly fails after half the batch is written."""
         from qdrant_client import models
 
-        with self._calls() as client:
+        with self._calls(collection) as client:
             for batch in batches(check_ids(ids), PAGE):
                 only = models.Filter(must=[models.HasIdCondition(has_id=list(batch))])
-                client.set_payload(collection, values, points=only, wait=True, ordering=_strong())
+                self._settle(client.set_payload(collection, values, points=only, wait=True, ordering=_strong()))
 
     def _few(self, client: QdrantClient, collection: str, restriction: Restriction) -> bool:
         only = server_filter(restriction.must, restriction.must_not)
@@ -183,43 +188,65 @@ class ServerIndex:
 
     def _dimension(self, collection: str) -> int:
         if collection not in self._dimensions:
-            with self._calls() as client:
+            with self._calls(collection) as client:
                 vectors = client.get_collection(check_name(collection)).config.params.vectors
             if not isinstance(vectors, dict) or DENSE not in vectors:
                 raise IndexUnavailableError(f"collection {collection!r} on the server was not made by Ambit")
             self._dimensions[collection] = vectors[DENSE].size
         return self._dimensions[collection]
 
+    def _settle(self, result: models.UpdateResult) -> None:
+        """Refuses a write that the server took and did not finish; to make it again is safe.
+
+        Raises:
+            IndexUnavailableError: its points may not be found yet, and may not be on every replica that was asked for.
+        """
+        if result.status != "completed":
+            raise IndexUnavailableError(f"the vector index at {self._url} did not finish a write: {result.status}")
+
     @contextmanager
-    def _calls(self) -> Iterator[QdrantClient]:
+    def _calls(self, collection: str) -> Iterator[QdrantClient]:
         """The client, with its failures as designed errors; the server's own words may hold data and are left out."""
         import grpc  # type: ignore[import-untyped]
+        from qdrant_client.common.client_exceptions import QdrantException
         from qdrant_client.http.exceptions import ApiException
 
         try:
             yield self._connected()
         except grpc.RpcError as error:
             code = error.code() if isinstance(error, grpc.Call) else "no code"
+            if code == grpc.StatusCode.NOT_FOUND:
+                raise IndexUnavailableError(
+                    f"the vector index at {self._url} has no collection {collection!r}"
+                ) from error
             raise IndexUnavailableError(f"the vector index at {self._url} failed: {code}") from error
-        except ApiException as error:
+        except (ApiException, QdrantException) as error:
             raise IndexUnavailableError(f"the vector index at {self._url} failed: {type(error).__name__}") from error
 
     def _connected(self) -> QdrantClient:
-        from qdrant_client import QdrantClient
-
+        """The client; which server it speaks to is asked until one has answered, by no thread for another."""
         with self._lock:
             if self._client is None:
-                client = QdrantClient(
-                    self._url,
-                    grpc_port=self._grpc_port,
-                    api_key=self._api_key,
-                    prefer_grpc=True,
-                    timeout=self._timeout_s,
-                    check_compatibility=False,
-                )
-                _check_version(client.info().version)
-                self._client = client
-            return self._client
+                self._client = self._open()
+                self._checked = False
+            client = self._client
+        if not self._checked:
+            _check_version(client.info().version)
+            self._checked = True
+        return client
+
+    def _open(self) -> QdrantClient:
+        from qdrant_client import QdrantClient
+
+        return QdrantClient(
+            self._url,
+            grpc_port=self._grpc_port,
+            grpc_options=dict(_RECONNECTING),
+            api_key=self._api_key,
+            prefer_grpc=True,
+            timeout=self._timeout_s,
+            check_compatibility=False,
+        )
 
 
 def _check_version(version: str) -> None:

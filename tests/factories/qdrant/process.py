@@ -15,7 +15,7 @@ from embed.index.server import ServerIndex
 from embed.index.server_options import ServerOptions
 from tests.factories.command_line import ROOT
 from tests.factories.private_services import Private
-from tests.factories.qdrant.wire import Fault, Received, read_received
+from tests.factories.qdrant.wire import RECORD, Fault, Received, read_received
 
 VERSION = "1.19.1"
 """The server that docker-compose.yml names; the stand-in passes for it and is not it."""
@@ -31,6 +31,7 @@ class PrivateQdrant(Private):
         super().__init__(os.environ.get("PYTEST_DEBUG_TEMPROOT"))
         self._arguments = [str(self.folder), str(self.port), version, *([key] if key else [])]
         self._key = key
+        self._skip = 0
 
     def start(self) -> None:
         self.process = subprocess.Popen(
@@ -58,8 +59,12 @@ class PrivateQdrant(Private):
         Fault(code, update, trailing).plan(self.folder, method.replace("/", "."))
 
     def received(self, method: str) -> list[Received]:
-        """Every call of `method` so far."""
-        return read_received(self.folder, method)
+        """Every call of `method` since `forget`."""
+        return read_received(self.folder, method, skip=self._skip)
+
+    def forget(self) -> None:
+        """What came until now is not asked for any more."""
+        self._skip = len((self.folder / RECORD).read_text().splitlines())
 
     def messages(self, method: str) -> list[Any]:
         """What those calls carried."""

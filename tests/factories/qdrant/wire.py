@@ -44,9 +44,9 @@ class Received:
     remaining_s: float | None
 
 
-def read_received(folder: Path, method: str) -> list[Received]:
-    """Every call of a method, by the last part of its name with its service, as in `Points/Upsert`."""
-    rows = (json.loads(line) for line in (folder / RECORD).read_text().splitlines())
+def read_received(folder: Path, method: str, *, skip: int = 0) -> list[Received]:
+    """Every call of a method, as in `Points/Upsert`, but for the first `skip` of all calls."""
+    rows = (json.loads(line) for line in (folder / RECORD).read_text().splitlines()[skip:])
     return [
         Received(
             getattr(messages, row["kind"]).FromString(base64.b64decode(row["message"])),
