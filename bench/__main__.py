@@ -8,8 +8,8 @@ import sys
 from bench.report import publish
 
 NAMES = (
-    "start", "ingest", "peers", "fairness", "worker_memory", "scaling", "encode", "quality", "filings", "search",
-    "retrieve", "access", "recall", "revocation",
+    "start", "ingest", "peers", "fairness", "worker_memory", "scaling", "encode", "quality", "filings", "handbook",
+    "search", "retrieve", "access", "recall", "revocation",
 )  # fmt: skip
 
 

@@ -20,11 +20,32 @@ REVENUE = "What was the revenue of Apple in 2021?"
         ("它多少钱", ["价格"], {"价格"}),
         ("And fragrance?", ["What share of Quillon sales is skincare?"], {"Quillon", "share", "sales", "skincare"}),
         ('And "net debt"?', [REVENUE], {"revenue", "2021"}),
+        ("And in Mexico?", ["How many warehouses does Costco have in Canada?"], {"Costco", "warehouses"}),
+        ("What about Japan?", ["What net sales did Apple have in Greater China?"], {"Apple", "net", "sales"}),
+        ("What about SG&A?", ["How did Quillon's gross profit develop?"], {"Quillon's", "gross", "profit", "develop"}),
+        ("And EBITDA?", ["What was the ROCE of Quillon?"], {"Quillon"}),
     ],
 )
 def test_a_follow_up_carries_what_it_lacks(question: str, history: list[str], carried: set[str]) -> None:
     found = rewrite(question, history, longest=500)
     assert found.startswith(question + " ")
+    assert set(found.removeprefix(question).split()) == carried
+
+
+@pytest.mark.parametrize(
+    ("questions", "carried"),
+    [
+        (["How many warehouses does Costco have in Canada?", "And in Mexico?", "How many do they plan to open?"],
+         {"Costco", "Mexico", "warehouses"}),
+        ([REVENUE, "And in 2022?", "What share of it is from services?"], {"Apple", "2022", "revenue"}),
+        (["Can I take a sabbatical?", "Is it paid?", "Who approves that?"], {"take", "sabbatical", "paid"}),
+        ([REVENUE, "How do employees report an accident at work?", "And at night?"],
+         {"employees", "report", "accident", "work"}),
+    ],
+)  # fmt: skip
+def test_a_conversation_keeps_its_topic_until_another_is_asked_about(questions: list[str], carried: set[str]) -> None:
+    *history, question = questions
+    found = rewrite(question, history, longest=500)
     assert set(found.removeprefix(question).split()) == carried
 
 
