@@ -178,7 +178,9 @@ class _Compiled:
     """A statement's text in one dialect, with what turns values into the driver's and back."""
 
     def __init__(self, statement: Statement, given: Sequence[str] | None, dialect: Dialect) -> None:
-        compiled: Any = statement.compile(dialect=dialect, column_keys=given)
+        compiled: Any = statement.compile(
+            dialect=dialect, column_keys=given, compile_kwargs={"render_postcompile": True}
+        )
         self.text: str = str(compiled)
         self.checked = False
         """Whether it may run in a session that is opened for a tenant."""

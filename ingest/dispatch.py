@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from core.jobs import Claim, Leased, claim, due
+from core.prepared import Prepared
 from core.tables import DocumentVersion, Item, PointGarbage, Run, Source
 from ingest.catalogue.forget import unseen_versions
-from ingest.queue import list_next, lock_source
+from ingest.queue import UNLISTED, list_next, lock_source
 
 OPEN = ("pending", "leased", "waiting")
 UNJUDGED = ("queued", "listing", "held")
@@ -22,7 +25,8 @@ FAIR_SHARE = 0.25
 def claim_items(session: Session, stage: str, *, limit: int, lease_s: float, backlog: int = 0) -> list[Claim]:
     """Up to `limit` items of a stage: each source's oldest first, one from each source in turn.
 
-    Sources of a higher priority come first in three claims of four. An item waits for earlier work on the same
+    Where more sources wait than that, chance says which: by age, the oldest few would shut out all others. Sources of
+    a higher priority come first in three claims of four. An item waits for earlier work on the same
     document, so that the last word said at the source is the last kept. `backlog` (0: no limit) is how many items of a
     source may wait to be encoded before no more of it are parsed.
     """
@@ -31,7 +35,7 @@ def claim_items(session: Session, stage: str, *, limit: int, lease_s: float, bac
     if stage == "parse" and backlog:
         ready = ready.where(Item.source_id.not_in(_full("encode", backlog)))
     rows = ready.subquery()
-    order: list[ColumnElement[Any]] = [rows.c.turn, rows.c.id]
+    order: list[ColumnElement[Any]] = [rows.c.turn, func.random()]
     if random.random() >= FAIR_SHARE:  # noqa: S311 - shares out work, guards nothing
         order.insert(0, rows.c.priority.desc())
     ids = session.scalars(select(rows.c.id).order_by(*order).limit(limit)).all()
@@ -92,9 +96,15 @@ def claim_garbage(session: Session, generation: int, *, limit: int, lease_s: flo
 
 
 def work_waits(session: Session, stage: str, *, backlog: int = 0) -> bool:
-    """Whether a stage has anything that is due."""
+    """Whether a stage has anything that is due. Idle workers ask this several times a second."""
     if stage == "list":
-        return list_next(session, backlog=backlog) is not None
+        return _LISTABLE.first(session) is not None and list_next(session, backlog=backlog) is not None
+    return any(one.first(session) is not None for one in _waiting(stage))
+
+
+@cache
+def _waiting(stage: str) -> Sequence[Prepared]:
+    """Statements of which one finds something where the stage has work."""
     if stage == "finish":
         rows = [ready_runs()]
     elif stage == "purge":
@@ -106,7 +116,7 @@ def work_waits(session: Session, stage: str, *, backlog: int = 0) -> bool:
         rows = [unseen_versions()]
     else:
         rows = [select(Item.id).where(*_ready(stage))]
-    return any(session.scalars(one.limit(1)).first() is not None for one in rows)
+    return [Prepared(one.limit(1)) for one in rows]
 
 
 def ready_runs() -> Select[int]:
@@ -120,3 +130,6 @@ def release_leases(session: Session) -> None:
     tables: tuple[type[Leased], ...] = (Item, Run, PointGarbage)
     for table in tables:
         session.execute(update(table).where(table.lease_until.is_not(None)).values(lease_until=None))
+
+
+_LISTABLE = Prepared(select(Run.id).where(Run.state.in_(UNLISTED), due(Run)).limit(1))

@@ -27,7 +27,7 @@ class Runner:
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._stop = threading.Event()
-        self._work = threading.Condition()
+        self._rests: list[tuple[Sequence[str], threading.Event]] = []
         self._scheduled = self._reported = 0.0
         self._threads: list[threading.Thread] = []
         pipeline.wake = self._wake
@@ -40,8 +40,10 @@ class Runner:
         groups: list[Sequence[str]] = [("list",), ("list",), INDEX_SIDE, ("encode",), ("profile",)]
         groups += [("parse",)] * self._pipeline.settings.worker_threads
         for number, stages in enumerate(groups):
+            woken = threading.Event()
+            self._rests.append((stages, woken))
             thread = threading.Thread(
-                target=self._loop, args=(stages,), name=f"ambit-{stages[0]}-{number}", daemon=True
+                target=self._loop, args=(stages, woken), name=f"ambit-{stages[0]}-{number}", daemon=True
             )
             thread.start()
             self._threads.append(thread)
@@ -49,19 +51,22 @@ class Runner:
     def stop(self, timeout_s: float = 30.0) -> None:
         """Lets each thread end the batch it has, then returns; what is unfinished waits in its rows."""
         self._stop.set()
-        self._wake("stop")
+        for _, woken in self._rests:
+            woken.set()
         for thread in self._threads:
             thread.join(timeout_s)
 
-    def _wake(self, _: str) -> None:
-        with self._work:
-            self._work.notify_all()
+    def _wake(self, stage: str) -> None:
+        """Only whose work it is: a look for work costs the others more than a wake-up does."""
+        for stages, woken in self._rests:
+            if stage in stages:
+                woken.set()
 
-    def _loop(self, stages: Sequence[str]) -> None:
+    def _loop(self, stages: Sequence[str], woken: threading.Event) -> None:
         while not self._stop.is_set():
+            woken.clear()
             if not self._round(stages):
-                with self._work:
-                    self._work.wait(self._pipeline.settings.poll_s)
+                woken.wait(self._pipeline.settings.poll_s)
 
     def _start_scheduled(self) -> bool:
         """Looks at the schedules once a second."""

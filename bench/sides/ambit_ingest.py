@@ -87,10 +87,10 @@ def sync(runtime: Runtime, key: str = "pages") -> float:
     runtime.pipeline.wake("list")
     while True:
         with runtime.db.read() as session:
-            state = session.get_one(Run, run).state
+            state = session.scalar(select(Run.state).where(Run.id == run))
         if state in ("succeeded", "partial", "failed"):
             break
-        time.sleep(0.02)
+        time.sleep(0.05)
     if state != "succeeded":
         raise RuntimeError(f"the sync ended as {state}")
     return time.perf_counter() - began

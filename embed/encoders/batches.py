@@ -15,11 +15,17 @@ BATCH = 8
 Tokens = NDArray[np.int64]
 
 
-def by_length(ids: Sequence[Sequence[int]], size: int = BATCH) -> Iterator[list[int]]:
-    """Places of `ids` in batches of like length, the longest first, of at most `size`."""
+def by_length(ids: Sequence[Sequence[int]], size: int = BATCH, *, few_shapes: bool = False) -> Iterator[list[int]]:
+    """Places of `ids` in batches of like length, the longest first, of at most `size`.
+
+    With `few_shapes` the number of places is a power of two in each, for engines that keep memory for every shape.
+    """
     order = sorted(range(len(ids)), key=lambda place: -len(ids[place]))
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+    start = 0
+    while rest := len(order) - start:
+        count = min(size, 1 << rest.bit_length() - 1 if few_shapes else rest)
+        yield order[start : start + count]
+        start += count
 
 
 def padded(ids: Sequence[Sequence[int]], *, pad: int, multiple: int = 1) -> tuple[Tokens, Tokens]:

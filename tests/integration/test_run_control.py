@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,11 +16,14 @@ from core.clock import db_in
 from core.db import now
 from core.errors import ConflictError, InvalidError
 from core.tables import AclNode, Item, Run, Source
+from ingest import dispatch
 from ingest.model import SourceError
+from ingest.runner import Runner
 from ingest.runs import approve, cancel, pause, prioritise, reject, resume, retry_source, start_run
 from ingest.schedule import any_due, check_schedule, is_due, start_due
 from ingest.stages import STAGES
 from policies.model import access_spec
+from tests.factories.children import wait_for
 from tests.factories.installation import Installation
 from tests.factories.scripted import EVERYONE, ScriptedSource
 
@@ -259,8 +263,6 @@ def test_parsing_rests_while_too_much_waits_to_be_encoded(place: Installation, s
 def test_a_higher_priority_goes_first_and_the_lower_is_not_starved(
     place: Installation, source: ScriptedSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ingest import dispatch
-
     fill(source)
     place.add_source("other", "folder", {"path": "."})
     with place.db.write() as session:
@@ -278,6 +280,38 @@ def test_a_higher_priority_goes_first_and_the_lower_is_not_starved(
     assert taken() == [high] * 4
     monkeypatch.setattr(dispatch, "FAIR_SHARE", 1.0)
     assert sorted(taken()) == [low, low, high, high]
+
+
+def test_many_busy_sources_all_get_on(place: Installation, source: ScriptedSource) -> None:
+    fill(source)
+    place.settings.__dict__["backlog"] = 0
+    runs = {place.start()}
+    for number in range(7):
+        place.add_source(f"other-{number}", "folder", {"path": "."})
+        runs.add(place.start(f"other-{number}"))
+    step(place, "list")
+    taken: Counter[int] = Counter()
+    for _ in range(12):
+        with place.db.write() as session:
+            claims = dispatch.claim_items(session, "parse", limit=4, lease_s=60)
+            taken.update(session.get_one(Item, one.id).run_id for one in claims)
+    assert sum(taken.values()) == 48
+    assert set(taken) == runs, "with half of all taken, no source was passed over"
+
+
+def test_each_stage_wakes_the_next(place: Installation, source: ScriptedSource) -> None:
+    place.settings.__dict__["poll_s"] = 3600.0
+    runner = Runner(place.runtime.pipeline)
+    runner.start()
+    try:
+        for turn in range(3):
+            source.put("n00", f"Goose {turn}.")
+            run = place.start()
+            place.runtime.pipeline.wake("list")
+            wait_for(lambda run=run: place.run(run).state == "succeeded")  # type: ignore[misc]
+    finally:
+        runner.stop()
+    assert len(place.search("ana", "goose", top_k=50)) == 1
 
 
 def test_a_source_that_asks_to_wait_is_left_alone_that_long(place: Installation, source: ScriptedSource) -> None:

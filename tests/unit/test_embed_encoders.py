@@ -18,6 +18,7 @@ from core.gathering import Gathering
 from core.settings import Settings
 from embed.encoders import device
 from embed.encoders.base import Vectors
+from embed.encoders.batches import by_length
 from embed.encoders.device import choose_device
 from embed.encoders.factory import make_encoder
 from embed.encoders.files import BUNDLED, find_model
@@ -285,3 +286,14 @@ def test_a_gpu_that_cannot_be_used_after_all_leaves_the_cpu(monkeypatch: pytest.
     monkeypatch.setattr("embed.encoders.factory.choose_device", lambda stated: "cuda")
     encoder = make_encoder(Settings(encoder_device="auto", encoder_threads=1))
     assert encoder.tag in {f"{BUNDLED}/torch-bf16", f"{BUNDLED}/torch-fp32"}
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 23, 64])
+def test_batches_hold_every_text_once_and_have_few_shapes(count: int) -> None:
+    ids = [[0] * (place * 7 % 31) for place in range(count)]
+    batches = list(by_length(ids, 8, few_shapes=True))
+    places = [place for batch in batches for place in batch]
+    assert sorted(places) == list(range(count))
+    assert [len(ids[place]) for place in places] == sorted((len(one) for one in ids), reverse=True)
+    assert {len(batch) for batch in batches} <= {1, 2, 4, 8}
+    assert len(batches) <= count // 8 + 3

@@ -73,3 +73,11 @@ def test_a_failure_is_sqlalchemys_and_tells_no_values(db: Database) -> None:
         broken.all(session, key="a-secret")
     assert isinstance(failed.value, DBAPIError)
     assert "a-secret" not in str(failed.value)
+
+
+@pytest.mark.parametrize("wanted", [[], ["app-1"], ["app-3", "app-0"]])
+def test_a_fixed_list_is_part_of_the_statement(db: Database, wanted: list[str]) -> None:
+    _filled(db)
+    listed = Prepared(select(App.key).where(App.key.in_(wanted)).order_by(App.key))
+    with db.read() as session:
+        assert [row.key for row in listed.all(session)] == sorted(wanted)
