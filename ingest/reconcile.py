@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from sqlalchemy import func, or_, select
@@ -247,7 +247,7 @@ def _grouped(wanted: dict[int, Stored], chunks: Sequence[int], key: Callable[[Pa
 def _compare(wrong: _Page, found: Payload, wanted: Payload, *, busy: bool) -> None:
     if found == wanted:
         return
-    if replace(found, acl=wanted.acl, facets=wanted.facets, modified=wanted.modified) != wanted:
+    if found._replace(acl=wanted.acl, facets=wanted.facets, modified=wanted.modified) != wanted:
         wrong.mistaken.append(wanted.chunk)
     elif busy:
         wrong.busy += 1

@@ -1,10 +1,13 @@
-"""The vector index protocol: points in, hits under a scope out."""
+"""The vector index protocol: points in, hits under a scope out.
+
+What goes to and fro by the thousand are named tuples: between processes they cost a fifth of what dataclasses do.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from core.errors import AmbitError, UnavailableError
 from embed.encoders.base import Vectors
@@ -27,16 +30,14 @@ class IndexUnavailableError(UnavailableError):
     title = "Vector index unavailable"
 
 
-@dataclass(frozen=True, slots=True)
-class SparseVector:
+class SparseVector(NamedTuple):
     """BM25 weights of a text's terms: parallel term ids (ascending, unsigned 32 bit) and values."""
 
     indices: tuple[int, ...]
     values: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(NamedTuple):
     """What a point carries: integers alone.
 
     Attributes:
@@ -54,8 +55,7 @@ class Payload:
     modified: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """One chunk in one generation. `dense` has shape (dimension,), float32, length 1."""
 
     id: str
@@ -72,8 +72,7 @@ class CollectionSpec:
     dimension: int
 
 
-@dataclass(frozen=True, slots=True)
-class Filters:
+class Filters(NamedTuple):
     """What a caller narrows a search to; every part that is given must hold.
 
     Attributes:
@@ -88,8 +87,7 @@ class Filters:
     modified_until: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SearchRequest:
+class SearchRequest(NamedTuple):
     """A hybrid search: dense and sparse legs of `candidates` each, fused by the engine into `limit` hits.
 
     With `sparse` empty the dense leg alone is searched, and the other way round with `dense` None.
@@ -102,8 +100,7 @@ class SearchRequest:
     filters: Filters = Filters()
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """One point found; `score` is the fusion's, higher is better."""
 
     id: str

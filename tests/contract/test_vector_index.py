@@ -9,7 +9,6 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -267,17 +266,17 @@ def refused() -> dict[str, Point]:
         "no acl": make_point(2, acl=0),
         "no tenant": make_point(2, tenant=0),
         "no source": make_point(2, source=0),
-        "nan": replace(good, dense=bad),
-        "infinite": replace(good, dense=make_vector(2) * np.float32(np.inf)),
-        "dimension": replace(good, dense=make_vector(2, DIMENSION + 1)),
-        "matrix": replace(good, dense=np.stack([make_vector(2)])),
-        "zero": replace(good, dense=np.zeros(DIMENSION, np.float32)),
-        "id": replace(good, id="2"),
-        "sparse nan": replace(good, sparse=SparseVector((1,), (float("nan"),))),
-        "sparse order": replace(good, sparse=SparseVector((2, 1), (1.0, 1.0))),
-        "sparse twice": replace(good, sparse=SparseVector((1, 1), (1.0, 1.0))),
-        "sparse length": replace(good, sparse=SparseVector((1, 2), (1.0,))),
-        "sparse range": replace(good, sparse=SparseVector((2**32,), (1.0,))),
+        "nan": good._replace(dense=bad),
+        "infinite": good._replace(dense=make_vector(2) * np.float32(np.inf)),
+        "dimension": good._replace(dense=make_vector(2, DIMENSION + 1)),
+        "matrix": good._replace(dense=np.stack([make_vector(2)])),
+        "zero": good._replace(dense=np.zeros(DIMENSION, np.float32)),
+        "id": good._replace(id="2"),
+        "sparse nan": good._replace(sparse=SparseVector((1,), (float("nan"),))),
+        "sparse order": good._replace(sparse=SparseVector((2, 1), (1.0, 1.0))),
+        "sparse twice": good._replace(sparse=SparseVector((1, 1), (1.0, 1.0))),
+        "sparse length": good._replace(sparse=SparseVector((1, 2), (1.0,))),
+        "sparse range": good._replace(sparse=SparseVector((2**32,), (1.0,))),
     }
 
 
@@ -293,7 +292,7 @@ def test_place_changes_the_node_and_nothing_else(index: VectorIndex) -> None:
     index.place(NAME, [point_name(1), point_name(404)], acl=8)
     assert chunks(find(index, make_scope(8), terms=(7,))) == {1}
     assert chunks(find(index, make_scope(1), terms=(7,))) == {2}
-    assert dict(index.scan(NAME))[point_name(1)] == replace(make_point(1).payload, acl=8, facets=(3,), modified=9)
+    assert dict(index.scan(NAME))[point_name(1)] == make_point(1).payload._replace(acl=8, facets=(3,), modified=9)
     assert find(index, make_scope(8), near=1)[0].score == pytest.approx(1.0, abs=1e-4)
     assert index.count(NAME) == 2
 
@@ -308,7 +307,7 @@ def test_place_refuses_no_node(index: VectorIndex) -> None:
 def test_describe_replaces_facets_and_time(index: VectorIndex) -> None:
     index.upsert(NAME, [make_point(1, facets=(3, 4), modified=9)])
     index.describe(NAME, [point_name(1), point_name(404)], facets=[5], modified=70)
-    assert dict(index.scan(NAME))[point_name(1)] == replace(make_point(1).payload, facets=(5,), modified=70)
+    assert dict(index.scan(NAME))[point_name(1)] == make_point(1).payload._replace(facets=(5,), modified=70)
     assert find(index, make_scope(1), filters=Filters(facets=((3,),))) == []
     index.describe(NAME, [point_name(1)], facets=[], modified=0)
     assert dict(index.scan(NAME))[point_name(1)] == make_point(1).payload
@@ -377,7 +376,7 @@ def rounded(index: VectorIndex, hits: list[Hit]) -> list[Hit]:
     """The hits as they are; but the sums of the client's in-memory engine depend on the size of its array."""
     if not is_local(index):
         return hits
-    return [replace(hit, score=round(hit.score, 6)) for hit in hits]
+    return [hit._replace(score=round(hit.score, 6)) for hit in hits]
 
 
 def test_another_tenants_texts_never_show_in_scores(index: VectorIndex) -> None:
@@ -426,7 +425,7 @@ class TestEmbedded:
         assert find(again, make_scope(9, 2), terms=(7,)) == before
         assert again.count(NAME) == 5
         with pytest.raises(PointRefusedError):
-            again.upsert(NAME, [replace(make_point(7), dense=make_vector(7, 3))])
+            again.upsert(NAME, [make_point(7)._replace(dense=make_vector(7, 3))])
         again.close()
 
     def test_a_closed_index_opens_again_by_itself(self, tmp_path: Path) -> None:

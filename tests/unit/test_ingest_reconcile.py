@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +92,8 @@ def test_chunks_that_are_shown_and_not_noted_are_noted(ambit: Installation) -> N
 
 def test_extra_points_are_removed_by_id(ambit: Installation) -> None:
     _, payload = points(ambit)[0]
-    put(ambit, point_id(1, payload.document, "gone", 0), replace(payload, chunk=10_000))
-    put(ambit, point_id(1, 999, "gone", 0), replace(payload, document=999, chunk=10_001))
+    put(ambit, point_id(1, payload.document, "gone", 0), payload._replace(chunk=10_000))
+    put(ambit, point_id(1, 999, "gone", 0), payload._replace(document=999, chunk=10_001))
     put(ambit, point_id(1, payload.document, "other", 3), payload)
     mended(ambit, extra=3)
     with ambit.db.read() as session:
@@ -117,14 +116,14 @@ def test_wrong_facets_and_times_are_set(ambit: Installation) -> None:
 @pytest.mark.parametrize("wrong", [{"source": 9}, {"tenant": 9}, {"document": 9}])
 def test_points_of_the_wrong_source_or_document_are_written_again(ambit: Installation, wrong: dict[str, Any]) -> None:
     name, payload = points(ambit)[3]
-    put(ambit, name, replace(payload, **wrong))
+    put(ambit, name, payload._replace(**wrong))
     mended(ambit, mistaken=1)
 
 
 def test_a_point_whose_chunk_number_is_wrong_is_written_again(ambit: Installation) -> None:
     """Its id is wanted by a chunk of its document, so it must not end on the garbage list for good."""
     name, payload = points(ambit)[3]
-    put(ambit, name, replace(payload, chunk=10_000))
+    put(ambit, name, payload._replace(chunk=10_000))
     pipeline = ambit.runtime.pipeline
     assert verify(pipeline) == Differences(points=DOCUMENTS, extra=1)
     repair(pipeline)
