@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api import documents
 from api.identity import Credential
 from api.rights import Unproven
 from api.schemas.access import AdminAccessBody, AdminAccessView
-from core.errors import InvalidError, NotFoundError
-from core.tables import AclNode, Source
+from core.errors import InvalidError
+from core.tables import AclNode
 from ingest.own_access import state_document
+from policies.entries import no_place, place_node
 from policies.model import AccessSpec, Entry, check_principal
-from policies.nodes import dump, state, stated
+from policies.nodes import dump, state_admin, stated
 
 
 def check_right(session: Session, unproven: Unproven, body: AdminAccessBody) -> Credential:
@@ -58,7 +58,7 @@ def put(session: Session, tenant: int, body: AdminAccessBody, *, actor: str) -> 
     else:
         node = _place(session, tenant, body.place or "")
         before = stated(session, node, origin="admin")
-        state(session, node, spec, origin="admin")
+        state_admin(session, tenant, node.id, spec)
     return _view(body, before), _view(body, spec)
 
 
@@ -70,15 +70,10 @@ def _entries(body: AdminAccessBody) -> list[Entry]:
 
 
 def _place(session: Session, tenant: int, name: str) -> AclNode:
-    source, _, key = name.partition(":")
-    found = session.scalars(
-        select(AclNode)
-        .join(Source, Source.id == AclNode.source_id)
-        .where(AclNode.tenant_id == tenant, Source.tenant_id == tenant, Source.key == source, AclNode.key == key)
-    ).one_or_none()
-    if found is None or key.startswith("="):
-        raise NotFoundError(f"there is no place {name!r}; write source:key, as in files:hr, or files: for the root")
-    return found
+    node = session.get_one(AclNode, place_node(session, tenant, name))
+    if node.key.startswith("="):
+        raise no_place(name)
+    return node
 
 
 def _view(body: AdminAccessBody, spec: AccessSpec) -> AdminAccessView:

@@ -22,6 +22,7 @@ from core.tables import AclNode
 from migrations.runner import upgrade
 from policies import nodes
 from policies.decide import decide
+from policies.entries import place_node
 from policies.epoch import current
 from policies.model import access_spec
 from policies.principals import of_user
@@ -185,9 +186,9 @@ _BELOW = (
 
 def _denied(db: Database, company: Company, audit: Audit) -> None:
     with db.write() as session:
-        node = session.get_one(AclNode, company.folder)
-        nodes.state(session, node, access_spec(deny=["group:g50"]), origin="admin")
-        body = {"node": node.id, "deny": ["group:g50"]}
+        node = place_node(session, company.tenant, f"wiki:n{company.folder}")
+        nodes.state_admin(session, company.tenant, node, access_spec(deny=["group:g50"]))
+        body = {"node": node, "deny": ["group:g50"]}
         audit.change(session, company.tenant, "access.change", "local", body, before=None, after="deny")
 
 

@@ -19,10 +19,11 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from core.clock import db_now
+from core.lean import BEGUN
 from core.prepared import Prepared
-from core.row_security import begin
-from core.snapshot import BEGUN, Snapshot
-from core.tenancy import TENANT, guard
+from core.snapshot import Snapshot
+from core.tenancy import guard
+from core.writing import Writing
 
 _TRUSTED_S = 0.5
 """Seconds after its last use within which a connection is taken to be alive."""
@@ -45,19 +46,15 @@ class Database:
         self.engine = _sqlite_engine(url) if self.is_sqlite else _server_engine(url)
         guard(self.engine)
         self._writing = threading.Lock()
-        self._writer = self.engine.execution_options(
-            **({"ambit_write": True} if self.is_sqlite else {"isolation_level": "READ COMMITTED"})
-        )
 
     def read(self, tenant: int | None = None) -> Snapshot:
         """One read-only snapshot, to be entered; nothing that is changed in it is kept."""
         return Snapshot(self.engine, tenant)
 
     @contextmanager
-    def write(self, tenant: int | None = None) -> Iterator[Session]:
+    def write(self, tenant: int | None = None) -> Iterator[Writing]:
         """One transaction. SQLite takes the write lock at once, so no later step can be refused it."""
-        with self._turn(), Session(self._writer, expire_on_commit=False) as session, session.begin():
-            self._enter(session, tenant)
+        with self._turn(), Writing(self.engine, tenant) as session:
             yield session
 
     @contextmanager
@@ -71,14 +68,6 @@ class Database:
         finally:
             if taken:
                 self._writing.release()
-
-    def _enter(self, session: Session, tenant: int | None) -> None:
-        """Says whom the transaction is for. Over all tenants on SQLite there is nothing to say."""
-        if tenant is not None or not self.is_sqlite:
-            options = {} if tenant is None else {TENANT: tenant}
-            connection = session.connection(execution_options=options)
-            if not self.is_sqlite:
-                begin(connection, tenant)
 
     def close(self) -> None:
         """Closes every pooled connection."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections import namedtuple
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from typing import Any
 
 from sqlalchemy import (
@@ -33,7 +32,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 from core import tenancy
-from core.snapshot import Snapshot, as_told
+from core.lean import Lean, as_told
 
 
 class IdList(TypeDecorator[Sequence[int]]):
@@ -96,7 +95,7 @@ def of_tenant(column: Any) -> ColumnElement[bool]:
 
 def dialect_of(session: Session) -> str:
     """Name of the database's dialect: `sqlite` or `postgresql`."""
-    engine = session.engine if isinstance(session, Snapshot) else session.get_bind()
+    engine = session.engine if isinstance(session, Lean) else session.get_bind()
     return engine.dialect.name
 
 
@@ -135,7 +134,9 @@ class Prepared:
 
     def plain(self, session: Session, **values: Any) -> Sequence[Sequence[Any]]:
         """As `all`, without names: for rows by the thousand."""
-        if isinstance(session, Snapshot):
+        if isinstance(session, Lean):
+            if session.whole:
+                session.ready()
             link, dialect, dispatch = session.link, session.engine.dialect, session.engine.dispatch
             walled = session.tenant is not None
         else:
@@ -152,11 +153,14 @@ class Prepared:
             compiled.checked = True
         bound = compiled.bound(values)
         try:
-            with closing(link.cursor()) as cursor:
+            cursor = link.cursor()
+            try:
                 for told in dispatch.before_cursor_execute:  # whoever counts statements counts this one
                     told(session, cursor, compiled.text, bound, None, False)
                 cursor.execute(compiled.text, bound)
                 found: Sequence[Sequence[Any]] = [] if cursor.description is None else cursor.fetchall()
+            finally:
+                cursor.close()
         except dialect.loaded_dbapi.Error as error:
             raise as_told(error, compiled.text, dialect) from error
         return [compiled.converted(row) for row in found] if compiled.converts else found

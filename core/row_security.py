@@ -83,6 +83,15 @@ def begin_snapshot(driver: Any, tenant: int | None) -> None:
     _begun(driver, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", tenant)
 
 
+def begin_write(driver: Any, tenant: int | None) -> None:
+    """As `begin`, for a transaction that writes on the driver's own connection.
+
+    Raises:
+        OperationalError: the server is not there any more.
+    """
+    _begun(driver, "BEGIN ISOLATION LEVEL READ COMMITTED", tenant)
+
+
 def narrow(driver: Any, tenant: int) -> None:
     """Says in a transaction that has begun that it is for one tenant from here on."""
     driver.execute(_said(tenant))

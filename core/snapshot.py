@@ -1,62 +1,27 @@
-"""A read-only snapshot whose prepared statements go to the driver alone.
-
-Putting a SQLAlchemy session on a connection costs several times what the small statements of a query cost. A `Snapshot`
-begins its transaction at the driver and becomes a whole session at the first use of anything else, in that very
-transaction.
-"""
+"""A read-only snapshot, lean until something else than a prepared statement is asked of it (`core.lean`)."""
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import PoolProxiedConnection
 
 from core import row_security
+from core.lean import Lean
 from core.tenancy import TENANT
 
-BEGUN = "ambit_begun"
-"""Execution option of a connection: its transaction has begun at the driver."""
 
-
-class Snapshot(Session):
+class Snapshot(Lean):
     """One read-only transaction of a pooled connection; nothing that is changed in it is kept.
 
     Attributes:
-        engine: where the connection is from.
-        link: the pooled connection.
-        tenant: whom it is opened for; None: all tenants.
         read: what `memory` keeps.
     """
 
-    link: PoolProxiedConnection
-
     def __init__(self, engine: Engine, tenant: int | None) -> None:
-        self.engine = engine
-        self.tenant = tenant
+        super().__init__(engine, tenant)
         self.read: dict[str, dict[Any, Any]] = {}
-        self._on_server = engine.dialect.name != "sqlite"
-        self._connection: Connection | None = None
-
-    def __enter__(self) -> Self:
-        """Takes a connection and begins.
-
-        Raises:
-            DBAPIError: the database does not answer.
-        """
-        dialect = self.engine.dialect
-        try:
-            self.link = self.engine.raw_connection()
-        except dialect.loaded_dbapi.Error as error:
-            raise as_told(error, "connect", dialect) from error
-        try:
-            self._begin()
-        except OperationalError:
-            self.link.invalidate()
-            raise
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Gives the connection back.
@@ -69,30 +34,16 @@ class Snapshot(Session):
                 self._driver.commit() if self._on_server else self._driver.rollback()
         except self.engine.dialect.loaded_dbapi.Error:
             self.link.invalidate()
-        if self._connection is not None:
-            self.close()
-            self._connection.close()
-        else:
-            self.link.close()
+        self._give_back()
 
     def _begin(self) -> None:
         if self._on_server:
-            row_security.begin_snapshot(self.link.driver_connection, self.tenant)
+            row_security.begin_snapshot(self._driver, self.tenant)
         else:
             self._driver.execute("BEGIN")
 
-    @property
-    def _driver(self) -> Any:
-        return self.link.driver_connection
-
-    def __getattr__(self, name: str) -> Any:
-        """What only a whole session has: it becomes one."""
-        if self._connection is not None:
-            raise AttributeError(name)
-        options = {BEGUN: True} if self.tenant is None else {BEGUN: True, TENANT: self.tenant}
-        self._connection = Connection(self.engine, self.link).execution_options(**options)
-        super().__init__(self._connection, autoflush=False)
-        return getattr(self, name)
+    def _grow(self, connection: Connection) -> None:
+        Session.__init__(self, connection, autoflush=False)
 
     def narrow(self, tenant: int) -> None:
         """Reaches one tenant's rows alone from here on, in the same transaction."""
@@ -108,9 +59,3 @@ def memory(session: Session, name: str) -> dict[Any, Any]:
     write, and so may read something else the next time, it is empty each time.
     """
     return session.read.setdefault(name, {}) if isinstance(session, Snapshot) else {}
-
-
-def as_told(error: Exception, statement: str, dialect: Any) -> DBAPIError:
-    """The driver's error by its kind, so that a database that is away is told as away; without parameters."""
-    known = DBAPIError.instance(statement, None, error, dialect.loaded_dbapi.Error, dialect=dialect)
-    return known if isinstance(known, DBAPIError) else DBAPIError(statement, None, error)

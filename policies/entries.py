@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from core.db import now
 from core.errors import InvalidError, NotFoundError
-from core.prepared import Prepared, insertion
+from core.prepared import Prepared, insertion, of_tenant
 from core.tables import Ace, AclNode, Label, Principal, Source
 from policies.epoch import bump
 from policies.model import EVERYONE, check_principal
@@ -113,16 +113,22 @@ def place_node(session: Session, tenant: int, place: str) -> int:
     source, _, key = place.partition(":")
     found = _PLACE.first(session, tenant=tenant, source=source, key=key)
     if found is None:
-        raise NotFoundError(f"there is no place {place!r}; write source:key, as in files:hr, or files: for the root")
+        raise no_place(place)
     node: int = found.id
     return node
+
+
+def no_place(place: str) -> NotFoundError:
+    """Says that there is no such place."""
+    return NotFoundError(f"there is no place {place!r}; write source:key, as in files:hr, or files: for the root")
 
 
 _PLACE = Prepared(
     select(AclNode.id)
     .join(Source, Source.id == AclNode.source_id)
     .where(
-        AclNode.tenant_id == bindparam("tenant"),
+        of_tenant(AclNode.tenant_id),
+        Source.tenant_id == bindparam("tenant"),
         Source.key == bindparam("source"),
         AclNode.key == bindparam("key"),
     )

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from core.clock import to_us
 from core.prepared import Prepared, insertion
 from core.tables import EpochTime, PolicyEpoch, Source, StateHistory
+from core.writing import innermost
 
 _CURRENT = Prepared(select(PolicyEpoch.epoch).where(PolicyEpoch.tenant_id == bindparam("tenant")))
 
@@ -45,7 +46,7 @@ def bump(session: Session, tenant: int) -> int:
             raise NoResultFound(f"tenant {tenant} has no policy epoch")
         epoch_now: int = raised.epoch
         _BEGUN.all(session, tenant_id=tenant, epoch=epoch_now)
-        session.info[key] = (session.get_nested_transaction() or session.get_transaction(), epoch_now)
+        session.info[key] = (innermost(session), epoch_now)
     epoch: int = session.info[key][1]
     return epoch
 
@@ -58,7 +59,9 @@ def bumped(session: Session, tenant: int) -> bool:
     held = session.info.get(("ambit_epoch", tenant))
     if held is None:
         return False
-    at = session.get_nested_transaction() or session.get_transaction()
+    if held[0] is None:  # raised before the session was whole: in the transaction itself
+        return True
+    at = innermost(session)
     while at is not None:
         if held[0] is at:
             return True

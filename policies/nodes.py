@@ -220,7 +220,7 @@ def stated(session: Session, node: AclNode, *, origin: str = "source") -> Access
         Entry(_name(p), "deny" if a.effect == "deny" else "allow", a.not_before, a.expires_at, apps.get(a.app_id or 0))
         for a, p in rows
     )
-    labels = {row.name: row.value for row in _labels(session, node, origin)}
+    labels = {row.name: row.value for row in _labels(session, node.tenant_id, node.id, origin)}
     mode: Any = node.mode
     return AccessSpec(mode=mode, entries=entries, labels=labels, closed=node.closed)
 
@@ -230,9 +230,13 @@ def state(session: Session, node: AclNode, spec: AccessSpec, *, origin: str = "s
     if origin == "source" and (node.mode, node.closed) != (spec.mode, spec.closed):
         remember(session, node.tenant_id, "node", node, _placement(node))
         node.mode, node.closed = spec.mode, spec.closed
-    _align_entries(session, node, spec.entries, origin)
-    _align_labels(session, node, spec.labels, origin)
+    _align(session, node.tenant_id, node.id, spec, origin)
     session.flush()
+
+
+def state_admin(session: Session, tenant: int, node: int, spec: AccessSpec) -> None:
+    """Makes an admin's entries and labels at a node say exactly what `spec` does; closed rows stay as history."""
+    _align(session, tenant, node, spec, "admin")
 
 
 def make_node(
@@ -275,22 +279,27 @@ def _placement(node: AclNode) -> dict[str, Any]:
     return {"parent": node.parent_id, "mode": node.mode, "closed": node.closed}
 
 
-def _align_entries(session: Session, node: AclNode, entries: frozenset[Entry], origin: str) -> None:
-    ids = intern(session, node.tenant_id, {e.principal for e in entries} | {f"app:{e.app}" for e in entries if e.app})
+def _align(session: Session, tenant: int, node: int, spec: AccessSpec, origin: str) -> None:
+    _align_entries(session, tenant, node, spec.entries, origin)
+    _align_labels(session, tenant, node, spec.labels, origin)
+
+
+def _align_entries(session: Session, tenant: int, node: int, entries: frozenset[Entry], origin: str) -> None:
+    ids = intern(session, tenant, {e.principal for e in entries} | {f"app:{e.app}" for e in entries if e.app})
     wanted = {
         (ids[e.principal], e.effect, e.not_before, e.expires_at, ids[f"app:{e.app}"] if e.app else None)
         for e in entries
     }
-    rows = _ENTRIES.all(session, tenant=node.tenant_id, node=node.id, origin=origin)
+    rows = _ENTRIES.all(session, tenant=tenant, node=node, origin=origin)
     present = {row[1:]: row.id for row in rows}
     for key, id_ in present.items():
         if key not in wanted:
-            session.get_one(Ace, id_).epoch_to = bump(session, node.tenant_id)
+            session.get_one(Ace, id_).epoch_to = bump(session, tenant)
     for principal, effect, start, end, app in sorted(wanted - set(present), key=str):
         put_entry(
             session,
-            tenant_id=node.tenant_id,
-            node_id=node.id,
+            tenant_id=tenant,
+            node_id=node,
             principal_id=principal,
             effect=effect,
             origin=origin,
@@ -310,23 +319,15 @@ _ENTRIES = Prepared(
 )
 
 
-def _align_labels(session: Session, node: AclNode, labels: Mapping[str, str], origin: str) -> None:
-    present = {row.name: row for row in _labels(session, node, origin)}
+def _align_labels(session: Session, tenant: int, node: int, labels: Mapping[str, str], origin: str) -> None:
+    present = {row.name: row for row in _labels(session, tenant, node, origin)}
     for name, row in present.items():
         if labels.get(name) != row.value:
-            session.get_one(Label, row.id).epoch_to = bump(session, node.tenant_id)
+            session.get_one(Label, row.id).epoch_to = bump(session, tenant)
     for name, value in labels.items():
         if name not in present or present[name].value != value:
-            session.add(
-                Label(
-                    tenant_id=node.tenant_id,
-                    node_id=node.id,
-                    name=name,
-                    value=value,
-                    origin=origin,
-                    epoch_from=bump(session, node.tenant_id),
-                )
-            )
+            epoch = bump(session, tenant)
+            session.add(Label(tenant_id=tenant, node_id=node, name=name, value=value, origin=origin, epoch_from=epoch))
 
 
 _LABELS = Prepared(
@@ -339,8 +340,8 @@ _LABELS = Prepared(
 )
 
 
-def _labels(session: Session, node: AclNode, origin: str) -> Sequence[Any]:
-    return _LABELS.all(session, tenant=node.tenant_id, node=node.id, origin=origin)
+def _labels(session: Session, tenant: int, node: int, origin: str) -> Sequence[Any]:
+    return _LABELS.all(session, tenant=tenant, node=node, origin=origin)
 
 
 def _names(session: Session, ids: Sequence[int]) -> dict[int, str]:

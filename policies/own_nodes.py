@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from core.tables import Ace, AclNode, Document, Label
 from policies.epoch import bump
 from policies.model import AccessSpec
-from policies.nodes import digest, make_node, shared_node, state, stated
+from policies.nodes import digest, make_node, shared_node, state_admin, stated
 
 Owned = Mapping[int, Sequence[AclNode]]
 
@@ -64,7 +64,7 @@ def state_for(session: Session, document: Document, spec: AccessSpec) -> AccessS
     nodes = own_nodes(session, document.tenant_id, [document.id]).get(document.id, [])
     before = stated(session, nodes[0], origin="admin") if nodes else AccessSpec()
     for node in nodes:
-        state(session, node, spec, origin="admin")
+        state_admin(session, document.tenant_id, node.id, spec)
     return before
 
 
