@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
@@ -12,8 +13,13 @@ from core.prepared import Prepared, among, of_tenant
 from core.tables import AclNode, Label
 from policies.labels import LabelView, settle
 
-Own = tuple[tuple[str, str, str], ...]
-"""Name, value and origin of the labels that a place states."""
+T = TypeVar("T")
+Said = tuple[str, str, str]
+"""Name, value and origin of a label."""
+Own = tuple[Said, ...]
+"""The labels that a place states."""
+Names = frozenset[tuple[str, str]]
+"""Their names and origins."""
 State = tuple[tuple[tuple[str, str], tuple[int, str]], ...]
 """What `policies.labels.Nearest` says of a place, in order: by name and origin the value, and 1 where the admin's
 statement of that name is nearer than the source's, else 0. No more of how far away they stand can matter."""
@@ -40,45 +46,62 @@ class Anchors:
         self._order = order
         self._parent: dict[int, int | None] = {}
         self._source: dict[int, int] = {}
+        self._owns: list[Own] = []
         self._stated = self._statements(session, tenant)
-        stating = list(self._parent)
+        self._names: dict[int | None, Names] = {None: frozenset()}
+        self._names |= {number: frozenset(one[::2] for one in own) for number, own in enumerate(self._owns)}
         roots = self._take(_ROOTS.plain(session, tenant=tenant))
         self._load(session, tenant)
-        self._ids = sorted({*roots, *stating})
+        self._ids = sorted({*roots, *self._stated})
         self._states: list[State] = [()]
         self._numbers: dict[State, int] = {(): 0}
-        self._held: dict[int, int] = {}
+        self._held: dict[int | None, int] = {None: 0}
         self._made: dict[tuple[int, int], int] = {}
+        self._kept: dict[tuple[int, Names], int] = {}
 
     def _statements(self, session: Session, tenant: int) -> dict[int, int]:
         """The number of what each place states; `_owns` has what the numbers mean."""
-        stated: dict[int, Own] = {}
-        for node, parent, source, name, value, origin in _STATED.plain(session, tenant=tenant):
-            self._parent[node], self._source[node] = parent, source
-            own = ((name, value, origin),)
-            stated[node] = own if node not in stated else stated[node] + own
-        numbers: dict[Own, int] = {}
-        found = {node: numbers.setdefault(own, len(numbers)) for node, own in stated.items()}
-        self._owns = list(numbers)
-        return found
+        rows = _STATED.plain(session, tenant=tenant)
+        nodes, parents, sources, *labels = list(zip(*rows, strict=True)) or [()] * 6
+        self._parent.update(zip(nodes, parents, strict=True))
+        self._source.update(zip(nodes, sources, strict=True))
+        if len(self._parent) < len(rows):
+            stated = _several(nodes, zip(*labels, strict=True))
+            numbers = _numbered(stated.values())
+            self._owns = list(numbers)
+            return {node: numbers[own] for node, own in stated.items()}
+        single = _numbered(zip(*labels, strict=True))
+        self._owns = [(label,) for label in single]
+        return dict(zip(nodes, map(single.__getitem__, zip(*labels, strict=True)), strict=True))
 
     @property
     def sources(self) -> set[int]:
         """Ids of the sources that the places are of."""
-        return {self._source[one] for one in self._ids}
+        return set(map(self._source.__getitem__, self._ids))
 
     def alike(self) -> dict[tuple[Labels, int], list[int]]:
         """The anchors by the labels that hold there, in order, and by their source."""
-        held: dict[tuple[int, int], list[int]] = {}
-        for one in self._ids:
-            parent = self._parent[one]
-            above = 0 if parent is None else self._held.get(parent)
-            state = self._state(one) if above is None else self._at(one, above)
-            held.setdefault((state, self._source[one]), []).append(one)
+        sources = map(self._source.__getitem__, self._ids)
+        held = defaultdict[tuple[int, int], list[int]](list)
+        for one, key in zip(self._ids, zip(self._at_all(), sources, strict=True), strict=True):
+            held[key].append(one)
         found: dict[tuple[Labels, int], list[int]] = {}
         for (state, source), ids in held.items():
             found.setdefault((self._labels(self._states[state]), source), []).extend(ids)
         return found
+
+    def _at_all(self) -> Iterable[int]:
+        """The number of the state of each anchor."""
+        parents = list(map(self._parent.__getitem__, self._ids))
+        for one in set(parents) - self._held.keys():
+            self._find(one)
+        above = list(map(self._held.__getitem__, parents))
+        owns = list(map(self._stated.get, self._ids))
+        names = list(map(self._names.__getitem__, owns))
+        kept = {pair: self._without(*pair) for pair in set(zip(above, names, strict=True))}
+        below = list(map(kept.__getitem__, zip(above, names, strict=True)))
+        made = {pair: self._state(*pair) for pair in set(zip(below, owns, strict=True))}
+        return map(made.__getitem__, zip(below, owns, strict=True))
 
     def _load(self, session: Session, tenant: int) -> None:
         """Everything above the places that are known, a level at a time."""
@@ -99,32 +122,57 @@ class Anchors:
         nearest = {key: (distance, LabelView(key[0], value, key[1])) for key, (distance, value) in state}
         return tuple(sorted((name, one.value) for name, one in settle(nearest, self._order).items()))
 
-    def _state(self, start: int) -> int:
-        """The number of the nearest statements at a place: those at its parent, but for what it states itself."""
-        way: list[int] = []
-        at: int | None = start
-        while at is not None and at in self._parent and at not in self._held and len(way) <= len(self._parent):
+    def _find(self, start: int | None) -> None:
+        """Works out the state of a place and of all above it."""
+        way: list[int | None] = []
+        at = start
+        while at not in self._held and len(way) <= len(self._parent):
             way.append(at)
-            at = self._parent[at]
-        state = 0 if at is None else self._held.get(at, 0)
+            at = None if at is None else self._parent.get(at)
+        state = self._held.get(at, 0)
         for one in reversed(way):
-            state = self._at(one, state)
-        return state
+            own = None if one is None else self._stated.get(one)
+            state = self._held[one] = self._state(self._without(state, self._names[own]), own)
 
-    def _at(self, place: int, above: int) -> int:
-        """The number of the nearest statements at a place, where `above` is that of its parent."""
-        own = self._stated.get(place)
+    def _state(self, kept: int, own: int | None) -> int:
+        """The number of the nearest statements at a place, from what it states itself and what that leaves `_without`
+        of those at its parent.
+        """
         if own is None:
-            self._held[place] = above
-            return above
-        made = self._made.get((above, own))
+            return kept
+        made = self._made.get((kept, own))
         if made is None:
-            state = _nearest(self._states[above], self._owns[own])
-            made = self._made[above, own] = self._numbers.setdefault(state, len(self._states))
-            if made == len(self._states):
-                self._states.append(state)
-        self._held[place] = made
+            made = self._made[kept, own] = self._number(_nearest(self._states[kept], self._owns[own]))
         return made
+
+    def _without(self, above: int, names: Names) -> int:
+        """The number of a state without the statements that others by the same names and origins take the place of."""
+        if not names:
+            return above
+        kept = self._kept.get((above, names))
+        if kept is None:
+            state = tuple(one for one in self._states[above] if one[0] not in names)
+            kept = self._kept[above, names] = self._number(state)
+        return kept
+
+    def _number(self, state: State) -> int:
+        number = self._numbers.setdefault(state, len(self._states))
+        if number == len(self._states):
+            self._states.append(state)
+        return number
+
+
+def _several(nodes: Iterable[int], labels: Iterable[Said]) -> dict[int, Own]:
+    """What each place states, where some state more than one label."""
+    stated: dict[int, Own] = {}
+    for node, label in zip(nodes, labels, strict=True):
+        stated[node] = (*stated.get(node, ()), label)
+    return stated
+
+
+def _numbered(each: Iterable[T]) -> dict[T, int]:
+    """Numbers from 0 for what is alike."""
+    return {one: number for number, one in enumerate(dict.fromkeys(each))}
 
 
 def _nearest(above: State, own: Own) -> State:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, or_, select
+from sqlalchemy import Integer, bindparam, or_, select, type_coerce
 from sqlalchemy.orm import Session
 
 from core.prepared import Prepared, among
@@ -20,7 +19,7 @@ _BATCH = 5000
 
 
 class NodeView(NamedTuple):
-    """A node as a decision sees it."""
+    """A node as a decision sees it. `closed` is as the driver tells it, which may be 0 or 1."""
 
     id: int
     source: int
@@ -30,8 +29,7 @@ class NodeView(NamedTuple):
     closed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class EntryView:
+class EntryView(NamedTuple):
     """An entry in force. `unresolved`: its principal means nobody known."""
 
     id: int
@@ -60,10 +58,13 @@ def load_chains(session: Session, starts: Iterable[int]) -> dict[int, list[NodeV
 
 def _walk(nodes: dict[int, NodeView | None], start: int) -> list[NodeView]:
     chain: list[NodeView] = []
-    at = nodes[start]
-    while at is not None and len(chain) <= len(nodes):
+    at, most = nodes[start], len(nodes)
+    while at is not None and len(chain) <= most:
         chain.append(at)
-        at = None if at.parent is None else nodes[at.parent]
+        parent = at.parent
+        if parent is None:
+            break
+        at = nodes[parent]
     return chain
 
 
@@ -117,36 +118,35 @@ def _entries(
 ) -> Iterable[EntryView]:
     asked: dict[str, Any] = {"tenant": tenant, "nodes": nodes, "at": at}
     if principals is not None:
-        asked["principals"] = sorted(principals)
-    for row in (_ALL_IN_FORCE if principals is None else _IN_FORCE).all(session, **asked):
-        yield EntryView(
-            id=row[0],
-            node=row[1],
-            principal=row[2],
-            name=row[3] if row[3] == EVERYONE else f"{row[3]}:{row[4]}",
-            effect=row[5],
-            origin=row[6],
-            app=row[7],
-            not_before=row[8],
-            expires_at=row[9],
-            unresolved=row[10],
-        )
+        asked["principals"] = list(principals)
+    for row in (_ALL_IN_FORCE if principals is None else _IN_FORCE).plain(session, **asked):
+        id_, node, principal, kind, key, *told = row
+        yield EntryView(id_, node, principal, kind if kind == EVERYONE else f"{kind}:{key}", *told)
 
 
 def load_labels(session: Session, tenant: int, nodes: Iterable[int]) -> dict[int, list[tuple[str, str, str]]]:
     """Name, value and origin of the labels stated at each node; nodes without any are left out."""
     wanted = set(nodes)
-    found: dict[int, list[tuple[str, str, str]]] = memory(session, f"labels {tenant}")
-    missing = sorted(wanted - found.keys())
-    found |= {one: [] for one in missing}
+    read = memory(session, f"labels {tenant}")
+    known: set[int] = read.setdefault("known", set())
+    found: dict[int, list[tuple[str, str, str]]] = read.setdefault("stated", {})
+    missing = sorted(wanted - known)
+    known.update(missing)
     for offset in range(0, len(missing), _BATCH):
         for node, name, value, origin in _LABELS.plain(session, tenant=tenant, nodes=missing[offset : offset + _BATCH]):
-            found[node].append((name, value, origin))
-    return {one: found[one] for one in wanted if found[one]}
+            found.setdefault(node, []).append((name, value, origin))
+    return {one: found[one] for one in found.keys() & wanted}
 
 
 _CHAINS = chains_up(
-    (AclNode.id, AclNode.source_id, AclNode.key, AclNode.parent_id, AclNode.mode, AclNode.closed),
+    (
+        AclNode.id,
+        AclNode.source_id,
+        AclNode.key,
+        AclNode.parent_id,
+        AclNode.mode,
+        type_coerce(AclNode.closed, Integer).label("closed"),
+    )
 )
 _ALL_IN_FORCE, _IN_FORCE = _in_force(of_some=False), _in_force(of_some=True)
 _LABELS = Prepared(

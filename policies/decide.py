@@ -7,10 +7,10 @@ and source. docs/access.md tells it in full.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, bindparam, select, type_coerce
 from sqlalchemy.orm import Session
@@ -20,7 +20,8 @@ from core.db import now
 from core.prepared import Prepared, among
 from core.tables import Document, Source
 from policies.chains import EntryView, NodeView, load_chains, load_entries
-from policies.rules import Rule, Ruling, Rulings, load_rulings, no_rules
+from policies.rules import Rule, Ruling, StandingRules, standing_rules
+from policies.rulings import Rulings, load_rulings, no_rules, stated_for
 from policies.subject import Subject
 
 _BATCH = 5000
@@ -71,7 +72,6 @@ class _Place(NamedTuple):
     pending: int | None
     source: int
     state: str
-    gate: Gate
 
 
 def decide(
@@ -81,16 +81,19 @@ def decide(
 
     Entries and freshness are judged at one instant, `at` (None: the database's now).
     """
-    at = at or now(session)
+    standing = standing_rules(session, subject.tenant)
+    at = at or standing.at
     wanted = sorted(set(documents))
-    places = {place.id: place for place in _places(session, subject.tenant, wanted)}
-    nodes = {one for place in places.values() for one in (place.node, place.pending) if one is not None}
-    nodes |= {NOWHERE.id} if len(places) < len(wanted) else set()
-    known = {place.source: (place.gate.key, place.gate.connector) for place in places.values() if place.gate.key}
-    sources = {NOWHERE.source: ("", ""), **known}
-    verdicts = decide_nodes(session, subject, nodes, at=at, sources=sources)
-    gates = {place.source: _gate(subject, at, place.gate) for place in places.values()}
-    return {one: _document(places.get(one), verdicts, gates) for one in wanted}
+    places, gates = _places(session, subject.tenant, wanted)
+    nodes = {place.node for place in places.values()}
+    nodes.update(place.pending for place in places.values() if place.pending is not None)
+    if len(places) < len(wanted):
+        nodes.add(NOWHERE.id)
+    known = {source: (gate.key, gate.connector) for source, gate in gates.items() if gate.key}
+    known[NOWHERE.source] = ("", "")
+    verdicts = decide_nodes(session, subject, nodes, at=at, standing=standing, sources=known)
+    shut = gates_of(subject, at, gates.items())
+    return {one: _document(places.get(one), verdicts, shut) for one in wanted}
 
 
 def _document(place: _Place | None, verdicts: Mapping[int, Verdict], gates: Mapping[int, str | None]) -> Verdict:
@@ -122,20 +125,10 @@ def _both(first: Verdict, other: Verdict) -> Verdict:
 
 GATE = (Source.key, Source.state.label("gate"), Source.max_access_age_s, Source.access_synced_at, Source.connector)
 """The columns of a `Gate`, in order."""
-_STORED = type_coerce(Source.access_synced_at, BigInteger).label("synced")
-"""The time as it is stored: there are as many rows as documents, and few sources."""
+STORED_GATE = (*GATE[:3], type_coerce(Source.access_synced_at, BigInteger).label("synced"), GATE[4])
+"""The same with the time as it is stored, for `stored_gate`."""
 _PLACES = Prepared(
-    select(
-        Document.id,
-        Document.node_id,
-        Document.pending_node_id,
-        Document.source_id,
-        Document.state,
-        *(
-            type_coerce(column, BigInteger).label("synced") if column is Source.access_synced_at else column
-            for column in GATE
-        ),
-    )
+    select(Document.id, Document.node_id, Document.pending_node_id, Document.source_id, Document.state, *STORED_GATE)
     .outerjoin(Source, (Source.id == Document.source_id) & (Source.tenant_id == Document.tenant_id))
     .where(Document.tenant_id == bindparam("tenant"), among(Document.id, "ids"))
 )
@@ -143,15 +136,23 @@ _GATES = select(Source.id, *GATE).where(Source.tenant_id == bindparam("tenant"))
 _ALL_GATES, _SOME_GATES = Prepared(_GATES), Prepared(_GATES.where(among(Source.id, "ids")))
 
 
-def _places(session: Session, tenant: int, documents: Sequence[int]) -> Iterable[_Place]:
+def _places(session: Session, tenant: int, documents: Sequence[int]) -> tuple[dict[int, _Place], dict[int, Gate]]:
+    """Where documents stand, and the gates of their sources."""
+    places: dict[int, _Place] = {}
     gates: dict[int, Gate] = {}
     for offset in range(0, len(documents), _BATCH):
         for row in _PLACES.plain(session, tenant=tenant, ids=documents[offset : offset + _BATCH]):
-            id_, node, pending, source, state, key, standing, max_age_s, synced, connector = row
+            source = row[3]
             if source not in gates:
-                at = None if synced is None else from_us(synced)
-                gates[source] = Gate(key, standing, max_age_s, at, connector)
-            yield _Place(id_, node, pending, source, state, gates[source])
+                gates[source] = stored_gate(row[5:])
+            places[row[0]] = _Place._make(row[:5])
+    return places, gates
+
+
+def stored_gate(row: Sequence[Any]) -> Gate:
+    """The gate that `STORED_GATE` selects."""
+    key, state, max_age_s, synced, connector = row
+    return Gate(key, state, max_age_s, None if synced is None else from_us(synced), connector)
 
 
 def source_gates(
@@ -188,11 +189,12 @@ def decide_nodes(
     nodes: Iterable[int],
     *,
     at: datetime | None = None,
+    standing: StandingRules | None = None,
     sources: Mapping[int, tuple[str, str]] | None = None,
 ) -> dict[int, Verdict]:
     """Decides places by their entries and the rules, without the gates of their source.
 
-    `sources` is what is known of sources already, as `policies.rules.load_sources` tells it.
+    `standing` and `sources` are what `policies.rules.load_rulings` takes by these names.
     """
     wanted = sorted(set(nodes))
     if subject.nobody:
@@ -203,9 +205,27 @@ def decide_nodes(
     principals = subject.denied_as | ({subject.app.principal} if subject.app else frozenset())
     at = at or now(session)
     entries = load_entries(session, subject.tenant, on_chains, principals, at)
-    rulings = load_rulings(session, subject, chains, at, sources=sources)
-    verdicts = {start: judge(chain, entries, subject, rulings) for start, chain in chains.items()}
+    rulings = load_rulings(session, subject, chains, at, standing=standing, sources=sources)
+    counting = {*entries, *stated_for(rulings)}
+    alike: dict[int, Verdict] = {}
+    verdicts: dict[int, Verdict] = {}
+    for start, chain in chains.items():
+        place = _decides(chain, counting)
+        verdict = alike.get(chain[place].id)
+        if verdict is None:
+            verdict = alike[chain[place].id] = judge(chain[place:], entries, subject, rulings)
+        verdicts[start] = verdict
     return {one: verdicts[one] if one in found else UNKNOWN for one in wanted}
+
+
+def _decides(chain: Sequence[NodeView], counting: Container[int]) -> int:
+    """Where on a chain the place stands whose decision is that of the first: those below it state nothing, no entry in
+    force and no label, and inherit within their source. `counting` are the places with such a statement.
+    """
+    for at, node in enumerate(chain[:-1]):
+        if node.id in counting or node.closed or node.mode != "inherit" or node.source != chain[at + 1].source:
+            return at
+    return len(chain) - 1
 
 
 def judge(

@@ -6,7 +6,7 @@ deny through them holds, for those last known to be in them and, since nobody kn
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,11 +19,9 @@ from core.db import now
 from core.prepared import Prepared
 from core.tables import Directory
 
-_LIMITED = Prepared(
-    select(Directory.key, Directory.max_age_s, Directory.synced_at).where(
-        Directory.tenant_id == bindparam("tenant"), Directory.max_age_s.is_not(None)
-    )
-)
+LIMITS = (Directory.key.label("directory"), Directory.max_age_s, Directory.synced_at)
+"""What of a directory says whether it is too old."""
+_LIMITED = Prepared(select(*LIMITS).where(Directory.tenant_id == bindparam("tenant"), Directory.max_age_s.is_not(None)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +34,15 @@ class Standing:
 
 def standing(session: Session, tenant: int, *, at: datetime | None = None) -> Standing:
     """How the tenant's directories stand `at` a time (None: the database's now)."""
-    rows = _LIMITED.all(session, tenant=tenant)
-    if not rows:
+    return standing_of(session, _LIMITED.all(session, tenant=tenant), at=at)
+
+
+def standing_of(session: Session, limits: Iterable[Sequence[Any]], *, at: datetime | None = None) -> Standing:
+    """As `standing`, for the directories with a limit, each as its `LIMITS`, that are read already."""
+    ends = {f"ldap:{key}": expiry(limit or 0, synced) for key, limit, synced in limits}
+    if not ends:
         return Standing()
     at = at or now(session)
-    ends = {f"ldap:{key}": expiry(limit or 0, synced) for key, limit, synced in rows}
     stale = frozenset(origin for origin, end in ends.items() if end is None or end <= at)
     return Standing(stale, min((end for end in ends.values() if end is not None and end > at), default=None))
 

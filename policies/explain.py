@@ -17,7 +17,7 @@ from policies.decide import Verdict, decide, source_gates
 from policies.epoch import current
 from policies.labels import CLASSIFICATION, LabelView, classifications, rank, sources_of
 from policies.paths import membership_path
-from policies.rules import Rulings, load_rulings
+from policies.rulings import Rulings, load_rulings
 from policies.stated import StatedEntry, entries_at, why_not
 from policies.subject import Subject
 
@@ -231,7 +231,7 @@ class _Teller:
 
     def _node(self, node: NodeView, *, above_break: bool) -> NodeTold:
         entries = tuple(self._entry(node, one, above_break) for one in self._stated.get(node.id, ()))
-        return NodeTold(node.key, self._titles[node.id], node.mode, node.closed, entries)
+        return NodeTold(node.key, self._titles[node.id], node.mode, bool(node.closed), entries)
 
     def _entry(self, node: NodeView, stated: StatedEntry, above_break: bool) -> EntryTold:
         cut_off = above_break and stated.origin != "admin"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
@@ -19,8 +19,7 @@ CLASSIFICATION = "classification"
 DEFAULT_CLASSIFICATION = "internal"
 
 
-@dataclass(frozen=True, slots=True)
-class LabelView:
+class LabelView(NamedTuple):
     """A label that holds, and who said so where. `node` None: nobody did, it is the default."""
 
     name: str
@@ -100,7 +99,9 @@ def combine(
     """The labels that hold at the first node of `chain` (nearest first), from what each node states."""
     nearest: dict[tuple[str, str], tuple[int, LabelView]] = {}
     for distance, node in enumerate(chain):
-        for name, value, origin in stated.get(node.id, ()):
+        if node.id not in stated:
+            continue
+        for name, value, origin in stated[node.id]:
             nearest.setdefault((name, origin), (distance, LabelView(name, value, origin, node)))
     return settle(nearest, ordered)
 

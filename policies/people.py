@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, aliased
 from core.tables import Membership, Policy, Principal, User
 from policies.directories import standing
 from policies.model import EVERYONE
-from policies.rules import reads_of_principal
+from policies.rules_compiled import reads_of_principal
 
 Trait = Callable[["Person"], Hashable]
 

@@ -8,7 +8,7 @@ wins, an unresolved deny stops everybody, and times and apps count as they do fo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -182,7 +182,7 @@ def require_right(session: Session, subject: Subject, right: str, target: str) -
 def weigh(rows: Sequence[Granted], subject: Subject, target: str) -> Verdict:
     """The decision over one object from grants that speak of the right."""
     chain = [NodeView(place, 0, name, None, "inherit", False) for place, name in enumerate(chain_of(target))]
-    entries = {node.id: [replace(one.entry, node=node.id) for one in rows if node.key in one.objects] for node in chain}
+    entries = {node.id: [one.entry._replace(node=node.id) for one in rows if node.key in one.objects] for node in chain}
     return judge(chain, entries, subject)
 
 

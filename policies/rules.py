@@ -6,30 +6,27 @@ tenant's list. A permit that errs permits nothing, a forbid that errs forbids.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import BigInteger, Integer, String, bindparam, cast, select, type_coerce
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
+from core.clock import db_now, from_us
 from core.prepared import Prepared, among, of_tenant
 from core.snapshot import memory
-from core.tables import Policy, Principal, Source, Tenant
-from policies.chains import NodeView, load_labels
-from policies.labels import DEFAULT_CLASSIFICATION, classifications, combine
-from policies.rules_syntax import RuleError, parse
+from core.tables import Policy, Principal, Tenant
+from policies.labels import DEFAULT_CLASSIFICATION, classifications
+from policies.rules_compiled import compiled
 from policies.subject import Subject
-
-if TYPE_CHECKING:
-    import cel
 
 Outcome = Literal["holds", "not", "errs"]
 CLEARANCE = "clearance"
-_UNBUILT = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class Rule:
     @property
     def reads_request(self) -> bool:
         """Whether its outcome may change from one query to the next."""
-        return _compiled(self.condition).reads_request
+        return compiled(self.condition).reads_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,26 +88,55 @@ class Ruling:
 SILENT = Ruling()
 
 
-Rulings = Callable[[Sequence[NodeView]], Ruling]
-"""Rules for one subject at one time, asked about the first node of a chain."""
-
-
-def no_rules(_: Sequence[NodeView]) -> Ruling:
-    """The rulings of a tenant without rules."""
-    return SILENT
-
-
-_OPEN = Prepared(
-    select(Policy.id, Policy.key, Policy.effect, Policy.condition, Policy.enforced, Tenant.classifications)
-    .join(Tenant, Tenant.id == Policy.tenant_id)
-    .where(Policy.tenant_id == bindparam("tenant"), Policy.epoch_to.is_(None))
+_STANDING = Prepared(
+    select(
+        Policy.id,
+        Policy.key,
+        Policy.effect,
+        Policy.condition,
+        type_coerce(Policy.enforced, Integer).label("enforced"),
+        cast(Tenant.classifications, String).label("order"),
+        type_coerce(db_now(), BigInteger).label("at"),
+    )
+    .select_from(Tenant)
+    .outerjoin(Policy, (Policy.tenant_id == Tenant.id) & Policy.epoch_to.is_(None))
+    .where(Tenant.id == bindparam("tenant"))
     .order_by(Policy.key)
 )
+"""Values as the driver tells them: what is of the tenant comes with every rule, and is read once."""
+
+
+class StandingRules(NamedTuple):
+    """The rules that stand, report-only ones included, by key, the tenant's classifications, and the database's now."""
+
+    rules: tuple[Rule, ...]
+    order: Sequence[str]
+    at: datetime
+
+
+def standing_rules(session: Session, tenant: int) -> StandingRules:
+    """All that is asked of a tenant at one moment, in one statement.
+
+    Raises:
+        NoResultFound: there is no such tenant.
+    """
+    rows = _STANDING.plain(session, tenant=tenant)
+    if not rows:
+        raise NoResultFound(f"there is no tenant {tenant}")
+    order = json.loads(rows[0][5])
+    memory(session, "classifications")[tenant] = order
+    rules = tuple([_rule(*row[:5]) for row in rows if row[0] is not None])
+    return StandingRules(rules, order, from_us(int(rows[0][6])))
+
+
+@lru_cache(maxsize=4096)
+def _rule(id_: int, key: str, effect: str, condition: str, enforced: int) -> Rule:
+    return Rule(id_, key, effect, condition, bool(enforced))
 
 
 def open_rules(session: Session, tenant: int) -> tuple[Rule, ...]:
     """The rules that stand, report-only ones included, by key."""
-    return tuple(Rule(*row[:-1]) for row in _OPEN.all(session, tenant=tenant))
+    return standing_rules(session, tenant).rules
 
 
 def rules_and_order(
@@ -119,55 +145,7 @@ def rules_and_order(
     """The rules that stand (or `rules` in their stead), and the tenant's classifications where there are any."""
     if rules is not None:
         return tuple(rules), classifications(session, tenant) if rules else []
-    rows = _OPEN.plain(session, tenant=tenant)
-    if rows:
-        memory(session, "classifications")[tenant] = rows[0][-1]
-    return tuple(Rule(*row[:-1]) for row in rows), rows[0][-1] if rows else []
-
-
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    program: cel.Program | None
-    reads_request: bool
-    reads_of_principal: frozenset[str] = frozenset()
-
-    @property
-    def reads_groups(self) -> bool:
-        """Whether it may ask for the person's groups."""
-        return "groups" in self.reads_of_principal or "" in self.reads_of_principal
-
-
-@lru_cache(maxsize=4096)
-def _compiled(condition: str) -> _Compiled:
-    """A condition, compiled once a process. One that cannot be compiled errs, like any other error."""
-    import cel  # loads its own command line; only tenants with rules need it
-
-    try:
-        tree = parse(condition)
-        reads = any(part.kind == "name" and part.name == "request" for part in tree.walk())
-        return _Compiled(cel.compile(ranked(condition)), reads, reads_of_principal(condition))
-    except (RuleError, ValueError):
-        return _Compiled(None, reads_request=False)
-
-
-_READS = re.compile(r"\bprincipal\b(?:\s*\.\s*([A-Za-z_]\w*))?")
-
-
-def reads_of_principal(condition: str) -> frozenset[str]:
-    """Names of what a condition reads of the principal; an empty one where it reads it otherwise than by a name."""
-    return frozenset(_READS.findall(condition))
-
-
-def ranked(condition: str) -> str:
-    """The condition with `rank(x)` as the look-up `rank[x]`, so that a value outside the list is an error of CEL's.
-
-    A Python function in its place would be slower, and the engine prints what such a function raises.
-    """
-    text = list(condition)
-    for part in parse(condition).walk():
-        if part.kind == "call" and part.name == "rank":
-            text[part.around[0]], text[part.around[1]] = "[", "]"
-    return "".join(text)
+    return standing_rules(session, tenant)[:2]
 
 
 class Asking:
@@ -177,78 +155,111 @@ class Asking:
         self._variables = _variables(subject, at, ordered)
         self._session, self._subject = session, subject
         self._unknown = subject.unknown
-        self._context: Any = _UNBUILT
+        self._context: Any = None
         self._place: Signature | None = None
-        self._programs: dict[str, cel.Program | None] = {}
+        self._asked: dict[str, _Asked] = {}
 
     def ruling(self, rules: Iterable[Rule], place: Signature) -> Ruling:
         """What some rules say of a place."""
-        self.read_groups(rules)
-        context = self._placed(place)
-        return Ruling(tuple(Judged(rule, _told(self._program(rule), context)) for rule in rules))
+        return Ruling(tuple(map(Judged, rules, self.outcomes(rules, place))))
+
+    def outcomes(self, rules: Iterable[Rule], place: Signature) -> tuple[Outcome, ...]:
+        """The outcome of each of some rules at a place."""
+        self.prepare(rules)
+        return tuple([self._says(rule, place) for rule in rules])
 
     def counting(self, rules: Sequence[Rule]) -> Callable[[Signature], bool]:
         """Whether one of some rules permits or forbids at a place, for many places."""
-        self.read_groups(rules)
-        asked = [(self._program(rule), rule.effect == "forbid") for rule in rules]
-
-        def counts(place: Signature) -> bool:
-            context = self._placed(place)
-            for program, forbids in asked:
-                told = _told(program, context)
-                if told == "holds" or (forbids and told == "errs"):
-                    return True
-            return False
-
-        return counts
+        self.prepare(rules)
+        everywhere = [self._asked[rule.condition].everywhere for rule in rules]
+        if any(said and Judged(rule, said).counts for rule, said in zip(rules, everywhere, strict=True)):
+            return lambda _: True
+        varying = [rule for rule, said in zip(rules, everywhere, strict=True) if said is None]
+        return lambda place: any(Judged(rule, self._says(rule, place)).counts for rule in varying)
 
     def outcome(self, rule: Rule, place: Signature) -> Outcome:
         """What the rule says of a place."""
-        return self.ruling((rule,), place).told[0].outcome
+        return self.outcomes((rule,), place)[0]
 
-    def _program(self, rule: Rule) -> cel.Program | None:
-        """What evaluates a rule; None where that errs for this person, wherever."""
-        if rule.condition not in self._programs:
-            compiled = _compiled(rule.condition)
-            doubtful = self._in_doubt(compiled.reads_of_principal)
-            self._programs[rule.condition] = None if doubtful else compiled.program
-        return self._programs[rule.condition]
+    def prepare(self, rules: Iterable[Rule]) -> None:
+        """Finds out how some rules are asked for this person.
+
+        The person's groups are read now if any of the rules may ask for them, so that no place tells by a statement of
+        its own which rules were asked about it.
+        """
+        new = [rule.condition for rule in rules if rule.condition not in self._asked]
+        principal = self._variables["principal"]
+        if "groups" not in principal and any(compiled(one).reads_groups for one in new):
+            principal["groups"] = _groups(self._session, self._subject)
+            self._context = None
+        if new:
+            context = self._built() if self._place is not None else self._bare()
+            self._asked |= {one: self._asking(one, context) for one in new}
+
+    def _says(self, rule: Rule, place: Signature) -> Outcome:
+        asked = self._asked[rule.condition]
+        if asked.everywhere is not None:
+            return asked.everywhere
+        read = asked.labels_read
+        seen = place if read is None else tuple([one for one in place.labels if one[0] in read])
+        told = asked.told.get(seen)
+        if told is None:
+            told = asked.told[seen] = _told(asked.program, self._placed(place))
+        return told
+
+    def _asking(self, condition: str, nowhere: Any) -> _Asked:
+        """How a condition is asked, which is first evaluated without a place, in the context `nowhere`.
+
+        That errs where the place matters: to CEL what is not there is an error, and `&&`, `||`, `?:` and the macros let
+        an error go only where no value in its stead could change what comes out.
+        """
+        known = compiled(condition)
+        program = None if self._in_doubt(known.reads_of_principal) else known.program
+        said = _told(program, nowhere)
+        return _Asked(program, None if said == "errs" and program is not None else said, known.labels_read, {})
 
     def _in_doubt(self, reads: frozenset[str]) -> bool:
         """Whether a condition reads what nobody knows of the person."""
         return bool(self._unknown) and ("" in reads or not self._unknown.isdisjoint(reads))
 
-    def read_groups(self, rules: Iterable[Rule]) -> None:
-        """Reads the person's groups now if any of the rules may ask for them, so that no place tells by a statement
-        of its own which rules were asked about it.
-        """
-        if any(_compiled(rule.condition).reads_groups for rule in rules):
-            self._with_groups()
-
-    def _with_groups(self) -> None:
-        """The person's groups among the variables; read only once a rule asks for them."""
-        principal = self._variables["principal"]
-        if "groups" not in principal:
-            principal["groups"] = _groups(self._session, self._subject)
-            self._context = _UNBUILT
+    def _bare(self) -> Any:
+        """The context that places are put into; None where CEL cannot take an attribute."""
+        if self._context is None:
+            self._context, self._place = self._built(), None
+        return self._context
 
     def _placed(self, place: Signature) -> Any:
-        """The context with this place in it; None where CEL cannot take an attribute, which makes every rule err."""
-        import cel  # see _compiled
+        """The context with this place in it; None, where CEL cannot take something, makes every rule err."""
+        context = self._bare()
+        if context is None or self._place is place:
+            return context
+        before, self._place = self._place, place
+        try:
+            context.add_variable("document", dict(place.labels))
+            if before is None or (before.source, before.connector) != (place.source, place.connector):
+                context.add_variable("source", {"id": place.source, "connector": place.connector})
+        except Exception:  # noqa: BLE001 - whatever the engine raises
+            self._context = None
+        return self._context
+
+    def _built(self) -> Any:
+        import cel  # see `policies.rules_compiled`
 
         try:
-            if self._context is _UNBUILT:
-                self._context = cel.Context(self._variables)
-                self._place = None
-            if self._place is not place:
-                before, self._place = self._place, None
-                self._context.add_variable("document", dict(place.labels))
-                if before is None or (before.source, before.connector) != (place.source, place.connector):
-                    self._context.add_variable("source", {"id": place.source, "connector": place.connector})
-                self._place = place
+            return cel.Context(self._variables)
         except Exception:  # noqa: BLE001 - whatever the engine raises
             return None
-        return self._context
+
+
+class _Asked(NamedTuple):
+    """What evaluates a condition for one person; None where that errs, wherever. `everywhere`: what it says of every
+    place alike; None: that depends on what of the place is in `labels_read`, by which `told` has it.
+    """
+
+    program: Any
+    everywhere: Outcome | None
+    labels_read: frozenset[str] | None
+    told: dict[Any, Outcome]
 
 
 def _told(program: Any, context: Any) -> Outcome:
@@ -293,87 +304,3 @@ def _groups(session: Session, subject: Subject) -> list[str]:
     """Keys of every group the person is in, to any depth."""
     rows = _NAMES.all(session, tenant=subject.tenant, ids=list(subject.principals))
     return sorted({row.key for row in rows if row.kind == "group" and row.subject_id is not None})
-
-
-@dataclass(slots=True)
-class Rulebook:
-    """`Rulings` over chains that are loaded: labels as stated on them, and their sources."""
-
-    rules: Sequence[Rule]
-    ordered: Sequence[str]
-    stated: Mapping[int, Sequence[tuple[str, str, str]]]
-    sources: Mapping[int, tuple[str, str]]
-    asking: Asking
-    _seen: dict[tuple[int, int], Ruling] = field(default_factory=dict)
-    _alike: dict[Signature, Ruling] = field(default_factory=dict)
-
-    def __call__(self, chain: Sequence[NodeView]) -> Ruling:
-        """What the rules say of the first node of a chain; each is evaluated once a signature."""
-        anchor = chain[-1]
-        for node in chain:
-            if node.id in self.stated:
-                anchor = node
-                break
-        key = (anchor.id, chain[0].source)
-        found = self._seen.get(key)
-        if found is None:
-            place = signature_of(chain, self.stated, self.ordered, self.sources)
-            if place not in self._alike:
-                self._alike[place] = self.asking.ruling(self.rules, place)
-            found = self._seen[key] = self._alike[place]
-        return found
-
-
-def signature_of(
-    chain: Sequence[NodeView],
-    stated: Mapping[int, Sequence[tuple[str, str, str]]],
-    ordered: Sequence[str],
-    sources: Mapping[int, tuple[str, str]],
-) -> Signature:
-    """What rules see of the first node of a chain. A source that is gone has no name."""
-    labels = {name: one.value for name, one in combine(chain, stated, ordered).items()}
-    return Signature(tuple(sorted(labels.items())), *sources.get(chain[0].source, ("", "")))
-
-
-_SOURCES = Prepared(
-    select(Source.id, Source.key, Source.connector).where(
-        Source.tenant_id == bindparam("tenant"), among(Source.id, "ids")
-    )
-)
-
-
-def load_sources(session: Session, tenant: int, ids: Iterable[int]) -> dict[int, tuple[str, str]]:
-    """Key and connector of sources."""
-    rows = _SOURCES.all(session, tenant=tenant, ids=sorted(ids))
-    return {id_: (key, connector) for id_, key, connector in rows}
-
-
-def load_rulings(
-    session: Session,
-    subject: Subject,
-    chains: Mapping[int, Sequence[NodeView]],
-    at: datetime,
-    rules: Sequence[Rule] | None = None,
-    *,
-    sources: Mapping[int, tuple[str, str]] | None = None,
-) -> Rulings:
-    """The rulings for a person over some chains: one statement where there are no rules, a few where there are.
-
-    `rules` are those to ask instead of the ones that stand, as a simulation does; `sources` what is known of the
-    sources already, as `load_sources` tells it.
-    """
-    found, ordered = rules_and_order(session, subject.tenant, rules)
-    if not found or subject.nobody:
-        return no_rules
-    nodes = {node.id: node for chain in chains.values() for node in chain}
-    known = dict(sources or {})
-    unknown = {node.source for node in nodes.values()} - known.keys()
-    asking = Asking(session, subject, at, ordered)
-    asking.read_groups(found)
-    return Rulebook(
-        rules=found,
-        ordered=ordered,
-        stated=load_labels(session, subject.tenant, nodes),
-        sources=known | (load_sources(session, subject.tenant, unknown) if unknown else {}),
-        asking=asking,
-    )

@@ -7,7 +7,7 @@ an anchor holds from there down to the next anchor, so the scope walks down from
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import CTE, ColumnElement, exists, or_, select
@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 from core.prepared import among, of_tenant
 from core.tables import AclNode, Label
 from policies.anchors import Anchors
-from policies.rules import Asking, Rule, Signature, load_sources, rules_and_order
+from policies.rules import Asking, Rule, Signature, rules_and_order
+from policies.rulings import load_sources
 from policies.subject import Subject
 from policies.tree import TENANT, Tree
 
@@ -26,16 +27,17 @@ class Places:
     """The rules of a tenant and the anchors that share each signature; the same for every caller of an epoch.
 
     `order` are the tenant's classifications. Without rules there are no anchors, since nobody asks for them.
+    `by_request` are the enforced rules whose outcome may change from one query to the next.
     """
 
     rules: tuple[Rule, ...] = ()
     order: tuple[str, ...] = ()
     anchors: Mapping[Signature, tuple[int, ...]] | None = None
+    by_request: tuple[Rule, ...] = field(init=False)
 
-    @property
-    def by_request(self) -> tuple[Rule, ...]:
-        """Enforced rules whose outcome may change from one query to the next."""
-        return tuple(rule for rule in self.rules if rule.enforced and rule.reads_request)
+    def __post_init__(self) -> None:
+        by_request = tuple(rule for rule in self.rules if rule.enforced and rule.reads_request)
+        object.__setattr__(self, "by_request", by_request)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from core.tables import Label, Policy, PolicyCount, User
 from policies.epoch import bump
 from policies.labels import classifications
 from policies.nodes import shut_waiting
-from policies.rules import Rule, ranked
+from policies.rules import Rule
 from policies.rules_check import Checked, check, unknown_attribute
+from policies.rules_compiled import ranked
 from policies.rules_syntax import problem
 
 EFFECTS = ("permit", "forbid")

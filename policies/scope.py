@@ -7,21 +7,28 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import CTE, ColumnElement, Select, bindparam, func, literal_column, or_, select, text, union_all
+from sqlalchemy import (
+    BigInteger,
+    Select,
+    bindparam,
+    func,
+    select,
+    type_coerce,
+)
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
-from core.clock import Instant, db_now
-from core.prepared import Prepared, among
-from core.tables import Ace, AclNode, PolicyEpoch, Principal, Source
-from policies.decide import GATE, Gate, gates_of
+from core.clock import db_now, from_us
+from core.prepared import Prepared
+from core.tables import Ace, AclNode, PolicyEpoch, Source
+from policies.decide import STORED_GATE, Gate, gates_of, stored_gate
 from policies.epoch import bumped
-from policies.rules_places import Places, Ruled, load_places, region, ruled
+from policies.rules_places import Places, Ruled, load_places, ruled
+from policies.scope_nodes import statement
 from policies.subject import Caller, Subject, resolve_subject
-from policies.tree import TENANT, Tree, is_lateral
+from policies.tree import TENANT, is_lateral
 
 _MAKER: Final = object()
 
@@ -143,7 +150,7 @@ class Present:
 
 
 _PRESENT = Prepared(
-    select(PolicyEpoch.epoch, db_now().label("at"), Source.id, *GATE)
+    select(PolicyEpoch.epoch, type_coerce(db_now(), BigInteger).label("at"), Source.id, *STORED_GATE)
     .outerjoin(Source, Source.tenant_id == PolicyEpoch.tenant_id)
     .where(PolicyEpoch.tenant_id == bindparam("tenant"))
 )
@@ -155,11 +162,13 @@ def present(session: Session, tenant: int) -> Present:
     Raises:
         NoResultFound: there is no such tenant.
     """
-    rows = _PRESENT.all(session, tenant=tenant)
+    rows = _PRESENT.plain(session, tenant=tenant)
     if not rows:
         raise NoResultFound(f"there is no tenant {tenant}")
-    sources = tuple((row.id, Gate(*row[3:])) for row in rows if row.id is not None)
-    return Present(rows[0].epoch, rows[0].at, sources)
+    epoch, at = rows[0][:2]
+    return Present(
+        epoch, from_us(int(at)), tuple([(row[2], stored_gate(row[3:])) for row in rows if row[2] is not None])
+    )
 
 
 def readable_by(session: Session, caller: Caller, cache: ScopeCache) -> ReadScope:
@@ -251,14 +260,19 @@ def _reported(
     return found
 
 
+_ALL = Prepared(select(AclNode.id).where(AclNode.tenant_id == TENANT))
+_SOME = select(AclNode.id).where(AclNode.tenant_id == TENANT).limit(bindparam("most", type_=BigInteger())).subquery()
+_COUNT = Prepared(select(func.count().label("count")).select_from(_SOME))
+
+
 def _all_nodes(session: Session, tenant: int) -> frozenset[int]:
-    return frozenset(session.scalars(select(AclNode.id).where(AclNode.tenant_id == tenant)))
+    return frozenset(row[0] for row in _ALL.plain(session, tenant=tenant))
 
 
 def _fewer(session: Session, tenant: int, than: int) -> bool:
     """Whether the tenant has fewer nodes than that; no more of them are counted."""
-    some = select(AclNode.id).where(AclNode.tenant_id == tenant).limit(than).subquery()
-    return (session.scalar(select(func.count()).select_from(some)) or 0) < than
+    count: int = _COUNT.first(session, tenant=tenant, most=than).count
+    return count < than
 
 
 _CHANGES = Prepared(
@@ -281,11 +295,9 @@ def _next_change(session: Session, tenant: int, at: datetime) -> datetime | None
 
 
 def readable_nodes(session: Session, subject: Subject, at: datetime, rules: Ruled) -> Select[int]:
-    """The statement for the nodes whose entries and rules let `subject` read `at` a time, as set operations downwards.
+    """The statement for the nodes whose entries and rules let `subject` read `at` a time (`policies.scope_nodes`).
 
-    A source's entry reaches down to the next node that does not inherit, an admin's to the leaves, a rule to where
-    other labels begin. Below a `narrow` node nothing is readable where the node above it is not. `rules` is what
-    `policies.rules_places.ruled` says for the same subject and time.
+    `rules` is what `policies.rules_places.ruled` says for the same subject and time.
     """
     prepared, values = _asked(session, subject, at, rules)
     asked: Any = prepared.statement
@@ -315,73 +327,3 @@ def _asked(session: Session, subject: Subject, at: datetime, rules: Ruled) -> tu
     if rules.forbidden:
         values["forbidden"] = list(rules.forbidden)
     return prepared, values
-
-
-@cache
-def statement(*, lateral: bool, through_app: bool, permitted: bool, forbidden: bool) -> Prepared:
-    """What `readable_nodes` describes, put together once for each of the few forms it has."""
-    tree = Tree(lateral)
-
-    def reach(effect: str, origin: str) -> Select[int]:
-        entries = _entries(effect, origin, through_app=through_app)
-        return select(_reach(tree, f"{effect}_{origin}", entries, through_breaks=origin == "admin").c.id)
-
-    allowed = union_all(
-        *(reach("allow", origin) for origin in ("source", "admin")),
-        *([select(region(tree, "permitted").c.id)] if permitted else []),
-    )
-    refused = union_all(
-        *(reach("deny", origin) for origin in ("source", "admin")),
-        select(_reach(tree, "shut", _shut(), through_breaks=True).c.id),
-        *([select(region(tree, "forbidden").c.id)] if forbidden else []),
-    )
-    own = tree.without(select(allowed.subquery().c.id), select(refused.subquery().c.id)).cte("own")
-    return Prepared(tree.without(select(own.c.id), select(_narrowed_out(tree, own).c.id)))
-
-
-def _reach(tree: Tree, name: str, base: Select[int], *, through_breaks: bool) -> CTE:
-    reach = base.cte(name, recursive=True)
-    return reach.union(tree.below(reach, *(() if through_breaks else (AclNode.mode == literal_column("'inherit'"),))))
-
-
-def _entries(effect: str, origin: str, *, through_app: bool) -> Select[int]:
-    """Nodes with an entry of this kind in force for the caller `at` a time."""
-    unresolved = select(Principal.id).where(
-        Principal.tenant_id == TENANT,
-        Principal.kind.in_([literal_column(f"'{kind}'") for kind in ("user", "group", "app")]),
-        Principal.subject_id.is_(None),
-    )
-    if effect == "allow":
-        who: ColumnElement[bool] = among(Ace.principal_id, "mine") & Ace.principal_id.not_in(unresolved)
-    else:
-        who = or_(among(Ace.principal_id, "denied"), Ace.principal_id.in_(unresolved) & Ace.waived.is_(False))
-    at: Any = bindparam("at", type_=Instant())
-    return select(Ace.node_id.label("id")).where(
-        Ace.tenant_id == TENANT,
-        Ace.effect == literal_column(f"'{effect}'"),
-        Ace.origin == literal_column(f"'{origin}'"),
-        Ace.epoch_to.is_(None),
-        who,
-        or_(Ace.app_id.is_(None), *([Ace.app_id == bindparam("app")] if through_app else [])),
-        or_(Ace.not_before.is_(None), Ace.not_before <= at),
-        or_(Ace.expires_at.is_(None), Ace.expires_at > at),
-    )
-
-
-def _shut() -> Select[int]:
-    return select(AclNode.id).where(AclNode.tenant_id == TENANT, text("acl_node.closed"))
-
-
-def _narrowed_out(tree: Tree, own: CTE) -> CTE:
-    """Nodes that a `narrow` node above, or they themselves, take away because its parent is not readable."""
-    out = (
-        select(AclNode.id)
-        .where(
-            AclNode.tenant_id == TENANT,
-            AclNode.mode == literal_column("'narrow'"),
-            (AclNode.parent_id + 0).is_not(None),
-            AclNode.parent_id.not_in(select(own.c.id)),
-        )
-        .cte("narrowed_out", recursive=True)
-    )
-    return out.union(tree.below(out, AclNode.mode.in_([literal_column("'inherit'"), literal_column("'narrow'")])))

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from core.db import now
 from core.prepared import Prepared
-from core.tables import App, Principal, User
+from core.tables import App, Directory, Principal, Tenant, User
 from policies.claims import NO_CLAIMS, Claims
-from policies.directories import Standing, standing
+from policies.directories import LIMITS, Standing, standing_of
 from policies.doubt import doubts
 from policies.model import EVERYONE
 from policies.principals import named, split
@@ -88,16 +88,18 @@ class Caller:
     """What the person's token says of them; None where they came without one."""
 
 
-_USER = Prepared(
-    select(User.id, User.key, User.email, User.email_verified, User.attributes, User.stated)
-    .join(Principal, Principal.subject_id == User.id)
-    .where(
-        Principal.tenant_id == bindparam("tenant"),
-        Principal.kind == "user",
-        Principal.key == bindparam("key"),
-        User.active,
+_WHO = Prepared(
+    select(User.id, User.key, User.email, User.email_verified, User.attributes, User.stated, *LIMITS)
+    .select_from(Tenant)
+    .outerjoin(
+        Principal,
+        (Principal.tenant_id == Tenant.id) & (Principal.kind == "user") & (Principal.key == bindparam("key")),
     )
+    .outerjoin(User, (User.id == Principal.subject_id) & User.active)
+    .outerjoin(Directory, (Directory.tenant_id == Tenant.id) & Directory.max_age_s.is_not(None))
+    .where(Tenant.id == bindparam("tenant"))
 )
+"""The person, beside each directory with a limit: read together, whether there are any of them."""
 _APP = Prepared(
     select(App.id, App.key, App.sources, App.acts_for, Principal.id.label("principal"))
     .join(Principal, (Principal.subject_id == App.id) & (Principal.kind == "app") & (Principal.key == App.key))
@@ -114,9 +116,11 @@ def resolve_subject(session: Session, caller: Caller) -> Subject:
     """Everything the caller is in this snapshot; nobody where the person or app is unknown or inactive, where only
     directories that are too old speak of them, or where their token has ended.
     """
-    user = _user(session, caller)
+    rows = _WHO.all(session, tenant=caller.tenant, key=split(f"user:{caller.user}")[1])
+    user = rows[0] if rows and rows[0].id is not None else None
     app = _app(session, caller)
-    held = standing(session, caller.tenant)
+    limits = [row[-len(LIMITS) :] for row in rows]
+    held = standing_of(session, [one for one in limits if one[0] is not None])
     claims = caller.claims or NO_CLAIMS
     ended = claims.ends_at is not None and claims.ends_at <= now(session)
     outdated = user is not None and bool(user.stated) and held.stale.issuperset(user.stated)
@@ -159,11 +163,6 @@ def app_alone(session: Session, tenant: int, app: str) -> Subject:
 def _why_nobody(user: Any, held: Standing) -> tuple[str, ...]:
     origins = ", ".join(sorted(held.stale.intersection(user.stated)))
     return (f"only {origins} speaks of this person, and its data is too old",)
-
-
-def _user(session: Session, caller: Caller) -> Any:
-    """The active user's row; None for nobody."""
-    return _USER.first(session, tenant=caller.tenant, key=split(f"user:{caller.user}")[1])
 
 
 def _app(session: Session, caller: Caller) -> AppView | None:

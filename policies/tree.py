@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CTE, BigInteger, ColumnElement, Select, bindparam, except_, select, true
+from sqlalchemy import CTE, BigInteger, ColumnElement, Label, Select, bindparam, except_, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.prepared import Prepared, among, dialect_of
 from core.tables import AclNode
 
+Column = InstrumentedAttribute[Any] | Label[Any]
 TENANT: Any = bindparam("tenant", type_=BigInteger())
 
 
@@ -44,7 +45,7 @@ class Tree:
         return select(those.c.id).where(those.c.id.not_in(out))
 
 
-def chains_up(columns: Sequence[InstrumentedAttribute[Any]]) -> dict[bool, Prepared]:
+def chains_up(columns: Sequence[Column]) -> dict[bool, Prepared]:
     """By `is_lateral`, the statement for places with the given `ids` and everything above them, each once.
 
     `columns` are those to read, with the id and the parent among them.
@@ -52,7 +53,7 @@ def chains_up(columns: Sequence[InstrumentedAttribute[Any]]) -> dict[bool, Prepa
     return {lateral: _up(columns, lateral=lateral) for lateral in (False, True)}
 
 
-def _up(columns: Sequence[InstrumentedAttribute[Any]], *, lateral: bool) -> Prepared:
+def _up(columns: Sequence[Column], *, lateral: bool) -> Prepared:
     chain = select(*columns).where(among(AclNode.id, "ids")).cte("chain", recursive=True)
     chain = chain.union(_joined(chain, columns, (AclNode.id == chain.c.parent_id,), lateral=lateral))
     return Prepared(select(*chain.c))

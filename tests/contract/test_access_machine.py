@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from policies import scope
+from policies import scope_nodes
 from tests.factories.access_machine import CHANGES, run
 from tests.factories.access_stage import Stage
 from tests.factories.census import missing
@@ -49,13 +49,13 @@ def test_all_agree_after_very_many_changes(stage: Stage) -> None:
 @pytest.mark.parametrize("plant", THE_FIVE, ids=lambda plant: plant.__name__)
 def test_a_planted_fault_stops_the_machine(stage: Stage, monkeypatch: pytest.MonkeyPatch, plant: Plant) -> None:
     """A test of the tests: within the very runs that the sound engine passes."""
-    scope.statement.cache_clear()
+    scope_nodes.statement.cache_clear()
     plant(monkeypatch)
     try:
         with pytest.raises(AssertionError):
             run(stage, examples=EXAMPLES, steps=STEPS, shrink=False)
     finally:
-        scope.statement.cache_clear()
+        scope_nodes.statement.cache_clear()
 
 
 def _never(counted: Counter[str]) -> list[str]:

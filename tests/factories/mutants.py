@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.prepared import Prepared
 from core.tables import Ace, AclNode, Principal
-from policies import anchors, chains, decide, labels, rules, rules_places, scope
+from policies import anchors, chains, decide, labels, rules, rules_places, scope, scope_nodes
 from policies.chains import EntryView, NodeView
 from policies.rules_places import NOT_RULED
 from policies.subject import Subject
@@ -37,12 +37,12 @@ def _no_deny_inheritance(patch: pytest.MonkeyPatch) -> None:
 
 
 def _no_deny_inheritance_in_the_scope(patch: pytest.MonkeyPatch) -> None:
-    reach = scope._reach
+    reach = scope_nodes._reach
 
     def mutant(tree: Tree, name: str, base: Select[int], *, through_breaks: bool) -> Any:
         return base.cte(name) if name.startswith("deny") else reach(tree, name, base, through_breaks=through_breaks)
 
-    patch.setattr(scope, "_reach", mutant)
+    patch.setattr(scope_nodes, "_reach", mutant)
 
 
 def _expiry_ignored(patch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def _closed_ignored_below_breaks(patch: pytest.MonkeyPatch) -> None:
 
 
 def _closed_ignored_in_the_scope(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(scope, "_shut", lambda: select(AclNode.id).where(false()))
+    patch.setattr(scope_nodes, "_shut", lambda: select(AclNode.id).where(false()))
 
 
 def _union_with_the_apps_sources(patch: pytest.MonkeyPatch) -> None:
@@ -110,26 +110,26 @@ def _unresolved_deny_ignored(patch: pytest.MonkeyPatch) -> None:
 
 
 def _unresolved_deny_ignored_in_the_scope(patch: pytest.MonkeyPatch) -> None:
-    entries = scope._entries
+    entries = scope_nodes._entries
 
     def mutant(effect: str, origin: str, *, through_app: bool) -> Any:
         known = select(Principal.id).where(Principal.subject_id.is_not(None) | (Principal.kind == "everyone"))
         return entries(effect, origin, through_app=through_app).where(Ace.principal_id.in_(known))
 
-    patch.setattr(scope, "_entries", mutant)
+    patch.setattr(scope_nodes, "_entries", mutant)
 
 
 def _narrow_is_only_a_break(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(scope, "_narrowed_out", lambda tree, own: select(AclNode.id).where(false()).cte("narrowed_out"))
+    patch.setattr(scope_nodes, "_narrowed_out", lambda tree, own: select(AclNode.id).where(false()).cte("narrowed_out"))
 
 
 def _admin_stops_at_breaks(patch: pytest.MonkeyPatch) -> None:
-    reach = scope._reach
+    reach = scope_nodes._reach
 
     def mutant(tree: Tree, name: str, base: Select[int], *, through_breaks: bool) -> Any:
         return reach(tree, name, base, through_breaks=through_breaks and name == "shut")
 
-    patch.setattr(scope, "_reach", mutant)
+    patch.setattr(scope_nodes, "_reach", mutant)
 
 
 def _missing_classification_is_public(patch: pytest.MonkeyPatch) -> None:
@@ -239,12 +239,12 @@ def no_deny_inheritance(patch: pytest.MonkeyPatch) -> None:
 
 def ignored_expiry(patch: pytest.MonkeyPatch) -> None:
     """An entry that has ended counts as ever."""
-    entries = scope._entries
+    entries = scope_nodes._entries
 
     def mutant(effect: str, origin: str, *, through_app: bool) -> Any:
         return _unending(entries(effect, origin, through_app=through_app))
 
-    patch.setattr(scope, "_entries", mutant)
+    patch.setattr(scope_nodes, "_entries", mutant)
     patch.setattr(chains, "_IN_FORCE", Prepared(_unending(chains._IN_FORCE.statement)))
 
 

@@ -30,6 +30,7 @@ WORLD = World(
 )
 Change = Callable[[Session, Built], Any]
 PRESENT = scope.present
+STANDING = decide.standing_rules
 
 
 def _put(
@@ -290,7 +291,7 @@ def test_entries_and_the_cache_turn_at_exactly_their_time(
     seen = []
     for shift in (-1, 0, 1):
         at = turn + timedelta(microseconds=shift)
-        monkeypatch.setattr(decide, "now", lambda _, at=at: at)
+        monkeypatch.setattr(decide, "standing_rules", lambda s, tenant, at=at: STANDING(s, tenant)._replace(at=at))
         monkeypatch.setattr(scope, "present", lambda s, tenant, at=at: replace(PRESENT(s, tenant), at=at))
         found = _scope(sqlite_db, built, cache, "bob")
         with sqlite_db.read() as session:

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from core.db import Database
-from policies import directory, epoch, nodes, scope
+from policies import directory, epoch, nodes, scope, scope_nodes
 from tests.factories.agreement import check, differences
 from tests.factories.mutants import MUTANTS, Plant
 from tests.factories.random_world import random_world
@@ -21,9 +21,9 @@ SEEDS = range(8)
 @pytest.fixture(autouse=True)
 def _built_anew() -> Iterator[None]:
     """Statements that are put together once are put together with the fault, and again without it."""
-    scope.statement.cache_clear()
+    scope_nodes.statement.cache_clear()
     yield
-    scope.statement.cache_clear()
+    scope_nodes.statement.cache_clear()
 
 
 def _worlds() -> list[World]:

@@ -10,8 +10,9 @@ import pytest
 from core.db import Database, now
 from core.errors import InvalidError
 from policies import directory, subject
-from policies.rules import Asking, Rule, Signature, ranked
+from policies.rules import Asking, Rule, Signature
 from policies.rules_check import check, unknown_attribute
+from policies.rules_compiled import ranked
 from policies.rules_store import check_condition
 from policies.rules_syntax import DEEPEST, LONGEST, RuleError
 from tests.factories.cases import GUIDE
