@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
@@ -70,12 +71,11 @@ def _encode(pipeline: Pipeline, claims: Sequence[Claim]) -> None:
     while missing := _missing(pipeline, generation, works):
         for batch in batched(missing, CHUNKS_AT_ONCE):
             _index(pipeline, generation, works, batch)
-    for work in works:
-        _refresh_kept(pipeline, generation, work)
-        with pipeline.db.write() as session:
-            done = _commit(session, generation, work)
-        if not done:
-            _encode(pipeline, [work.held])
+    _refresh_kept(pipeline, generation, works)
+    with pipeline.db.write() as session:
+        done = _commit(session, generation, works)
+    if not done:
+        _encode(pipeline, [work.held for work in works])
     pipeline.wake("finish")
 
 
@@ -151,20 +151,33 @@ def _payload(work: _Work, chunk: int) -> Payload:
     )
 
 
-def _refresh_kept(pipeline: Pipeline, generation: LiveGeneration, work: _Work) -> None:
+def _refresh_kept(pipeline: Pipeline, generation: LiveGeneration, works: Sequence[_Work]) -> None:
     """Points kept from the version before carry its node, facets and time; no vector is written."""
+    index, collection = pipeline.stack.index, generation.collection
     with pipeline.db.read() as session:
-        document = session.get_one(Document, work.document)
-        if document.version_id is None:
-            return
-        before = session.get_one(DocumentVersion, document.version_id)
-        kept = _points(session, generation.id, work.version, also=document.version_id)
-        same = facet_ids_known(session, before) == work.facets and seconds(before) == work.modified
-        moved = document.node_id != work.acl
-    if kept and not same:
-        pipeline.stack.index.describe(generation.collection, kept, facets=work.facets, modified=work.modified)
-    if kept and moved:
-        pipeline.stack.index.place(generation.collection, kept, acl=work.acl)
+        stale = [(work, _kept(session, generation, work)) for work in works]
+    for work, kept in stale:
+        if kept.described:
+            index.describe(collection, kept.described, facets=work.facets, modified=work.modified)
+        if kept.moved:
+            index.place(collection, kept.moved, acl=work.acl)
+
+
+class _Kept(NamedTuple):
+    """Points of a document's version before that the new one has too, and that do not say yet what it says."""
+
+    described: Sequence[str] = ()
+    moved: Sequence[str] = ()
+
+
+def _kept(session: Session, generation: LiveGeneration, work: _Work) -> _Kept:
+    document = session.get_one(Document, work.document)
+    if document.version_id is None:
+        return _Kept()
+    before = session.get_one(DocumentVersion, document.version_id)
+    kept = _points(session, generation.id, work.version, also=document.version_id)
+    same = facet_ids_known(session, before) == work.facets and seconds(before) == work.modified
+    return _Kept(described=() if same else kept, moved=() if document.node_id == work.acl else kept)
 
 
 def facet_ids_known(session: Session, version: DocumentVersion) -> tuple[int, ...]:
@@ -181,15 +194,22 @@ def _points(session: Session, generation: int, version: int, *, also: int | None
     return [point_id(generation, document, name, ordinal) for document, name, ordinal in session.execute(wanted)]
 
 
-def _commit(session: Session, generation: LiveGeneration, work: _Work) -> bool:
-    """Swaps the new version in: one transaction, after which readers see it and the old one is garbage.
+def _commit(session: Session, generation: LiveGeneration, works: Sequence[_Work]) -> bool:
+    """Swaps the new versions in: one transaction, after which readers see them and the old ones are garbage.
 
-    False, and nothing done, where another generation went live since: the version has no points there yet.
+    False, and nothing done, where another generation went live since: the versions have no points there yet.
     """
     live = select(Generation.id).where(Generation.id == generation.id, Generation.state == LIVE)
     if session.scalar(live.with_for_update(read=True)) is None:
         return False
-    document = session.get_one(Document, work.document, with_for_update=True)  # an admin may just give it its own node
+    documents = select(Document).where(Document.id.in_([work.document for work in works])).order_by(Document.id)
+    locked = {one.id: one for one in session.scalars(documents.with_for_update())}  # an admin may just move one
+    for work in works:
+        _swap(session, locked[work.document], work)
+    return True
+
+
+def _swap(session: Session, document: Document, work: _Work) -> None:
     settle(session, Item, work.held, state="done", lease_until=None, error_code=None, error_detail=None)
     version = session.get_one(DocumentVersion, work.version)
     item = session.get_one(Item, work.held.id)
@@ -205,7 +225,6 @@ def _commit(session: Session, generation: LiveGeneration, work: _Work) -> bool:
     upload = item.payload["data"].get("upload")
     if upload is not None:
         session.execute(delete(Upload).where(Upload.id == upload))
-    return True
 
 
 def _outdate(session: Session, document: Document, work: _Work) -> None:
