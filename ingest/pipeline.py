@@ -16,7 +16,7 @@ from ingest.parsing.ocr import program
 from ingest.parsing.sandbox import ParserPool, PoolSettings
 from ingest.sources import OpenConnectors
 
-STRUCTURE_VERSION = 3
+STRUCTURE_VERSION = 4
 """Raised when parsing or splitting changes what it makes of the same bytes, so that a sync splits anew."""
 
 

@@ -19,7 +19,7 @@ from ingest.parsing.clean import decode, inline
 from ingest.parsing.draft import Draft
 from ingest.parsing.source import Source
 from ingest.parsing.text import PARAGRAPHS
-from ingest.parsing.thread import unquoted
+from ingest.parsing.thread import EARLIER, divided, unquoted
 from ingest.parsing.web import fill_from_html
 
 Mail: TypeAlias = "Message[str, str]"
@@ -67,7 +67,7 @@ def _fill_body(message: Mail, draft: Draft) -> None:
         data = part.get_payload(decode=True)
         text = decode(data, part.get_content_charset()) if isinstance(data, bytes) else ""
         if part.get_content_type() == "text/html":
-            fill_from_html(text, draft)
+            _fill_html(text, draft)
         else:
             _fill_plain(text.replace("\r\n", "\n").strip(), draft)
 
@@ -78,9 +78,16 @@ def _fill_plain(text: str, draft: Draft) -> None:
     for paragraph in PARAGRAPHS.split(own):
         draft.text(paragraph)
     for one in earlier:
-        draft.heading(f"Earlier: {one.told}" if one.told else "Earlier")
+        draft.heading(f"{EARLIER}: {one.told}" if one.told else EARLIER)
         for paragraph in PARAGRAPHS.split(one.text):
             draft.text(paragraph)
+
+
+def _fill_html(text: str, draft: Draft) -> None:
+    """As of `_fill_plain`; lists and tables stay what they are."""
+    start = len(draft.elements)
+    depths = fill_from_html(text, draft)
+    draft.elements[start:] = divided(draft.elements[start:], depths)
 
 
 def _thread(message: Mail) -> str:

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from ingest.model import Element
+
+EARLIER = "Earlier"
+"""What the heading of an earlier mail begins with."""
 LOOKED_AHEAD = 3
 """Lines over which the line that says who wrote may be wrapped."""
 ATTRIBUTION_MOST = 300
@@ -49,6 +53,61 @@ def unquoted(text: str) -> tuple[str, list[Earlier]]:
     if start == len(lines) or not own:
         return text, []
     return own, [one for one in _mails(lines[start:]) if one.text]
+
+
+def divided(elements: Sequence[Element], depths: Sequence[int]) -> list[Element]:
+    """The elements of a mail, each earlier mail that it quotes below its own text under a heading.
+
+    Args:
+        depths: in how many quotes each element stands.
+    """
+    lines = [line for one, depth in zip(elements, depths, strict=True) for line in _marked(one, depth)]
+    start = _history(lines)
+    if start == len(lines) or not any(line.strip() for line in lines[:start]):
+        return list(elements)
+    found, index = [], 0
+    for one, depth in zip(elements, depths, strict=True):
+        count = len(_marked(one, depth))
+        found += _parted(one, lines, range(index, index + count), start)
+        index += count
+    return [one for one, after in zip(found, [*found[1:], None], strict=True) if not _is_empty(one, after)]
+
+
+def _marked(one: Element, depth: int) -> list[str]:
+    """An element as lines of a mail in plain text; what is no paragraph is one line, since it is never parted."""
+    lines = one.text.split("\n") if one.kind == "text" else [" ".join(one.text.split("\n", 1)[:1])]
+    mark = "> " if depth else ""  # how deep makes no difference here, and could be made very deep
+    return [mark + line for line in lines]
+
+
+def _parted(one: Element, lines: Sequence[str], indices: range, start: int) -> list[Element]:
+    """An element, in two or more where an earlier mail begins in it."""
+    if indices.stop <= start:
+        return [one]
+    opening = [Element("heading", EARLIER, level=1)] if start in indices and not _opens(lines, start) else []
+    if one.kind != "text":
+        return [*opening, replace(one, level=min(one.level + 1, 6)) if one.kind == "heading" else one]
+    found, told = opening, 0
+    for index in indices:
+        count = _opens(lines, index) if index >= start else 0
+        if count:
+            said = " ".join(map(_bare, lines[index : index + count])).rstrip(":")
+            found.append(Element("heading", EARLIER if _ORIGINAL.match(said) else f"{EARLIER}: {said}", level=1))
+            told = index + count - (1 if _FROM.match(_bare(lines[index])) else 0)
+        if index < told:
+            continue
+        text = _bare(lines[index])
+        if found and found[-1].kind == "text":
+            found[-1] = replace(found[-1], text=f"{found[-1].text}\n{text}")
+        elif text:
+            found.append(replace(one, text=text))
+    return found
+
+
+def _is_empty(one: Element, after: Element | None) -> bool:
+    """Whether a heading of an earlier mail has another right after it, which says more."""
+    headings = one.kind == "heading" and after is not None and after.kind == "heading"
+    return headings and one.text == EARLIER and after is not None and after.text.startswith(f"{EARLIER}: ")
 
 
 def _history(lines: Sequence[str]) -> int:

@@ -49,18 +49,20 @@ def parse_html(source: Source, draft: Draft) -> None:
     fill_from_html(source.read(), draft)
 
 
-def fill_from_html(data: bytes | str, draft: Draft) -> None:
-    """Adds the visible text of an HTML document to `draft`."""
+def fill_from_html(data: bytes | str, draft: Draft) -> list[int]:
+    """Adds the visible text of an HTML document to `draft`; in how many quotes each element stands that was added."""
     root = _tree(data if isinstance(data, str) else _decoded(data))
     if root is None:
-        return
+        return []
     if not draft.title:
         draft.title = " ".join((root.findtext(".//title") or "").split())
     if draft.author is None and (author := root.find(".//meta[@name='author']")) is not None:
         draft.author = author.get("content") or None
     if draft.modified_at is None:
         draft.modified_at = _date(root)
-    Walker(draft).run(_content(root))
+    before, walker = len(draft.elements), Walker(draft)
+    walker.run(_content(root))
+    return walker.depths(before)
 
 
 def _date(root: Any) -> datetime | None:
@@ -141,6 +143,16 @@ class Walker:
         self.items: list[str] = []
         self.depth = 0
         self.in_item = False
+        self.quotes: list[tuple[int, int]] = []
+
+    def depths(self, start: int) -> list[int]:
+        """For each element from `start` on, how many `blockquote` hold it."""
+        found, depth, changes = [], 0, self.quotes[::-1]
+        for place in range(start, len(self.draft.elements)):
+            while changes and changes[-1][0] <= place:
+                depth += changes.pop()[1]
+            found.append(depth)
+        return found
 
     def run(self, root: Any) -> None:
         """Adds all visible blocks below `root`. Iterative: nesting depth is the input's to choose."""
@@ -179,6 +191,8 @@ class Walker:
         tag = element.tag
         if tag in _BLOCKS:
             self._flush()
+        if tag == "blockquote":
+            self.quotes.append((len(self.draft.elements), 1))
         if tag in ("ul", "ol"):
             self.depth += 1
         elif tag == "li":
@@ -195,6 +209,8 @@ class Walker:
             self._flush_heading(_HEADINGS[tag])
             return
         self._flush()
+        if tag == "blockquote":
+            self.quotes.append((len(self.draft.elements), -1))
         if tag in ("ul", "ol"):
             self.depth = max(self.depth - 1, 0)
             if self.depth == 0:

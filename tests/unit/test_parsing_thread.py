@@ -45,6 +45,28 @@ The second offer is 3,900.
 """
 
 
+GMAIL = """\
+<div dir="ltr">We take the second offer.<br><br>Ana</div><br><div class="gmail_quote">
+<div class="gmail_attr">On Mon, 12 Oct 2026 at 09:14, Bob Quillon
+&lt;<a href="mailto:b@x">bob@example.com</a>&gt; wrote:<br></div>
+<blockquote><h1>Prices</h1><table><tr><th>Offer</th><th>Price</th></tr><tr><td>first</td><td>4,200</td></tr></table>
+<div>On Fri, 9 Oct 2026 at 17:40, Cara Dunmore wrote:</div>
+<blockquote><ul><li>Which offers did we get?</li></ul></blockquote></blockquote></div>
+"""
+WORD = """\
+<div><p>Agreed.</p><div style="border-top:solid 1pt"><p><b>From:</b> Bob Quillon<br>
+<b>Sent:</b> Monday, October 12, 2026 9:14 AM<br>
+<b>To:</b> Ana Ferrelo<br><b>Subject:</b> Offers</p></div><p>The second offer is 3,900.</p></div>
+"""
+
+
+def of_html(body: str) -> Parsed:
+    message = EmailMessage()
+    message["Subject"], message["From"] = "Re: Offers", "Ana <ana@example.com>"
+    message.set_content(body, subtype="html")
+    return parse(Content("a.eml", body=message.as_bytes()), Limits())
+
+
 def parsed(text: str, **headers: str) -> Parsed:
     message = EmailMessage()
     for name, value in {"Subject": "Re: Offers", "From": "Ana <ana@example.com>", **headers}.items():
@@ -111,6 +133,49 @@ def test_no_word_is_lost(text: str) -> None:
         return {word.rstrip(":") for word in all_of.replace(">", " ").split()} - {"-----Original", "Message-----"}
 
     assert words(text) <= words(" ".join(one.text for one in parsed(text).elements))
+
+
+def test_the_history_of_a_mail_in_html_is_told_apart_and_its_tables_stay() -> None:
+    bob = "Earlier: On Mon, 12 Oct 2026 at 09:14, Bob Quillon <bob@example.com> wrote"
+    cara = "Earlier: On Fri, 9 Oct 2026 at 17:40, Cara Dunmore wrote"
+    assert [(one.kind, one.level, one.text) for one in of_html(GMAIL).elements[1:]] == [
+        ("text", 0, "We take the second offer.\nAna"),
+        ("heading", 1, bob),
+        ("heading", 2, "Prices"),
+        ("table", 0, "first | 4,200"),
+        ("heading", 1, cara),
+        ("list", 0, "- Which offers did we get?"),
+    ]
+
+
+def test_the_header_block_of_outlook_in_html_opens_an_earlier_mail() -> None:
+    found = sections(of_html(WORD))
+    assert [heading for heading, _ in found] == ["", *["Earlier: From: Bob Quillon"] * 2]
+    assert found[1][1].startswith("From: Bob Quillon\nSent: Monday, October 12, 2026 9:14 AM")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<p>On Monday Bob wrote:</p><blockquote>Is it 4,200?</blockquote><p>Yes.</p><blockquote>And?</blockquote>3",
+        "<blockquote>only a quote</blockquote>",
+        "<p>He said:</p><blockquote>all of it</blockquote><p>and I agree.</p>",
+    ],
+)
+def test_what_html_quotes_within_a_reply_stays_in_it(body: str) -> None:
+    assert all(one.kind == "text" for one in of_html(body).elements)
+
+
+def test_where_html_names_nobody_its_last_quote_is_an_earlier_mail() -> None:
+    body = "<p>Yes.</p><blockquote><p>Is it 4,200?</p></blockquote>"
+    assert sections(of_html(body)) == [("", "Yes."), ("Earlier", "Is it 4,200?")]
+    twice = "<p>Yes.<br>-----Original Message-----<br>From: Bob<br>Sent: Monday</p><p>Is it?</p>"
+    assert [heading for heading, _ in sections(of_html(twice))] == ["", *["Earlier: From: Bob"] * 2]
+
+
+def test_quotes_in_quotes_without_end_are_read_in_one_pass() -> None:
+    body = "<p>own</p>" + "<blockquote>" * 200 + "x<br>" * 20_000 + "</blockquote>" * 200
+    assert [one.kind for one in of_html(body).elements] == ["text", "text", "heading", "text"]
 
 
 @pytest.mark.parametrize(
