@@ -12,7 +12,7 @@ from core.settings import Settings
 from tests.factories.children import Child, wait_for
 from tests.factories.fault_child import free_port
 from tests.factories.installation import ENDED, Installation
-from tests.factories.shared_index import IndexHolder, SharedIndex
+from tests.factories.qdrant.process import PrivateQdrant
 from tests.factories.worker_child import Duty, answer, work
 from workers.app import make_app, queue_names
 from workers.tasks import waker
@@ -21,27 +21,28 @@ from workers.tasks import waker
 class Fleet:
     """The workers, and the installation as a test sees it.
 
-    `shared`: the index is in a process that all ask, as a Qdrant server would be; else the one worker that writes to it
-    holds it, and nobody asks meanwhile.
+    `shared`: the index is on a server that all ask; else the one worker that writes to it holds it, and nobody asks
+    meanwhile.
     """
 
     def __init__(
         self, folder: Path, *, database_url: str, broker_url: str, shared: bool = False, **settings: Any
     ) -> None:
+        self.index = PrivateQdrant() if shared else None
         chosen = {
             "database_url": database_url,
             "broker_url": broker_url,
             "lease_s": 3,
             "parse_timeout_s": 1,
+            **({} if self.index is None else self.index.settings),
             **settings,
         }
         self._data, self._chosen = folder / "data", chosen
         self.settings = {**chosen, "data_dir": str(self._data), "encoder": "word-hash", "log_level": "error"}
         self.settings["retry_base_s"] = 0.05
-        self.place = Installation(self._data, **chosen)
-        self.index = IndexHolder(self._data / "index") if shared else None
         if self.index is not None:
-            self.place.runtime.stack.__dict__["_index"] = SharedIndex(self.index.address)
+            self.index.start()
+        self.place = Installation(self._data, **chosen)
         self.children: list[Child] = []
 
     def __enter__(self) -> Self:
@@ -51,12 +52,11 @@ class Fleet:
         self.stop()
         self.place.close()
         if self.index is not None:
-            self.index.close()
+            self.index.__exit__()
 
     def start(self, stages: Sequence[str], *, pool: str = "solo", **duty: Any) -> Child:
         """A worker at these stages."""
-        index = None if self.index is None else self.index.address
-        child = Child(work, Duty(self.settings, stages, pool=pool, index=index, **duty))
+        child = Child(work, Duty(self.settings, stages, pool=pool, **duty))
         self.children.append(child)
         return child
 
@@ -64,7 +64,7 @@ class Fleet:
         """A server that answers over HTTP; its port. For a shared index."""
         assert self.index is not None
         port = free_port()
-        self.children.append(Child(answer, str(self._data), self._chosen, self.index.address, port))
+        self.children.append(Child(answer, str(self._data), self._chosen, port))
         return port
 
     def stop(self) -> None:

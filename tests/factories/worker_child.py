@@ -17,7 +17,6 @@ from ingest.model import Content, ItemRef
 from tests.factories.encoders import WordEncoder
 from tests.factories.fault_child import served
 from tests.factories.installation import Installation
-from tests.factories.shared_index import SharedIndex
 from workers.run import run_worker
 
 
@@ -27,7 +26,6 @@ class Duty:
 
     Attributes:
         delay_s: seconds that encoding one text takes.
-        index: where the process is that holds the index; None: the worker itself holds it.
         hang: a fetch that finds this file removes it, and hangs; whatever is raised, where the file says `for ever`.
     """
 
@@ -36,7 +34,6 @@ class Duty:
     beat: bool = False
     pool: str = "solo"
     delay_s: float = 0.01
-    index: str | None = None
     hang: str | None = None
 
 
@@ -47,8 +44,6 @@ def work(duty: Duty) -> None:
     def init(stack: VectorStack, *arguments: Any) -> None:
         first_init(stack, *arguments)
         stack.__dict__["_encoder"] = WordEncoder(duty.delay_s)
-        if duty.index is not None:
-            stack.__dict__["_index"] = SharedIndex(duty.index)
 
     VectorStack.__init__ = init  # type: ignore[method-assign]
     if duty.hang is not None:
@@ -69,10 +64,9 @@ def hanging(sign: Path, fetch: Callable[..., Content]) -> Callable[..., Content]
     return fetched
 
 
-def answer(data_dir: str, settings: dict[str, Any], index: str, port: int) -> None:
+def answer(data_dir: str, settings: dict[str, Any], port: int) -> None:
     """Answers over HTTP until it is killed."""
     place = Installation(Path(data_dir), **settings)
-    place.runtime.stack.__dict__["_index"] = SharedIndex(index)
     place.runtime.warm_up()
     with served(place, port):
         signal.pause()

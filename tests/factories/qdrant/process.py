@@ -70,6 +70,11 @@ class PrivateQdrant(Private):
         """What those calls carried."""
         return [one.message for one in self.received(method)]
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What an installation is given that keeps its index here."""
+        return {"index_url": self.url, "index_grpc_port": self.port, "index_api_key": self._key}
+
     def index(self, *, options: ServerOptions | None = None, key: str | None = None, **more: Any) -> ServerIndex:
         """The product's own adapter, connected to it."""
         return ServerIndex(self.url, key or self._key, options=options, grpc_port=self.port, **more)
