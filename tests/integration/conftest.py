@@ -22,6 +22,7 @@ from ingest.parsing.limits import MIB, Limits
 from ingest.parsing.sandbox import ParserPool, PoolSettings
 from policies import directory
 from tests.factories.drain import drain
+from tests.factories.qdrant.process import PrivateQdrant
 from tests.factories.serving import served
 
 
@@ -116,6 +117,20 @@ def postgres_ambit(tmp_path: Path, postgres_url: str, encoder: Encoder, parsers:
     """The same in PostgreSQL."""
     for made in _opened(tmp_path / "data", encoder, parsers, database_url=SecretStr(postgres_url)):
         yield from _served(made)
+
+
+@pytest.fixture
+def remote_index(
+    tmp_path: Path, sqlite_template: Path, encoder: Encoder, parsers: ParserPool
+) -> Iterator[tuple[Installation, PrivateQdrant]]:
+    """The same in SQLite, its index on a server of this test's own."""
+    home = tmp_path / "data"
+    home.mkdir()
+    shutil.copyfile(sqlite_template, home / "ambit.db")
+    with PrivateQdrant() as server:
+        for made in _opened(home, encoder, parsers, **server.settings):
+            for one in _served(made):
+                yield one, server
 
 
 def _opened(home: Path, encoder: Encoder, parsers: ParserPool, **settings: Any) -> Iterator[Runtime]:
