@@ -23,6 +23,7 @@ from tests.factories import oracle
 from tests.factories.agreement import PointsOf, caller_of, callers, check, differences, found
 from tests.factories.cases import FOLDER, GUIDE, Case, guide_examples, load_cases
 from tests.factories.census import FEATURES, features, missing
+from tests.factories.qdrant.process import PrivateQdrant
 from tests.factories.random_world import PERIOD, random_world
 from tests.factories.stopped_clock import BEGAN, StoppedClock
 from tests.factories.world import Built, World, build
@@ -69,6 +70,22 @@ def points(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PointsOf]:
     yield from _index(tmp_path_factory.mktemp("points"))
 
 
+@pytest.fixture(scope="module")
+def served_points() -> Iterator[PointsOf]:
+    """The same asked over a socket, by filters that the server's adapter words."""
+    with PrivateQdrant() as server:
+        index = server.index()
+        yield PointsOf(index)
+        index.close()
+
+
+@pytest.fixture(params=["points", "served_points"])
+def each_index(request: pytest.FixtureRequest) -> PointsOf:
+    """Either kind of index in turn."""
+    chosen: PointsOf = request.getfixturevalue(request.param)
+    return chosen
+
+
 @pytest.fixture
 def postgres_points(tmp_path: Path) -> Iterator[PointsOf]:
     """A real index beside a PostgreSQL of the test's own, whose ids begin anew."""
@@ -102,13 +119,13 @@ class TestCases:
                 assert one.reason in {None, verdict.reason}, one
                 assert one.reported in {None, tuple(rule.key for rule in verdict.reported)}, one
 
-    def test_scope_through_a_real_index(self, worlds: Database, case: Case, points: PointsOf) -> None:
+    def test_scope_through_a_real_index(self, worlds: Database, case: Case, each_index: PointsOf) -> None:
         built = _write(worlds, case.world)
-        points.put(case.world, built)
+        each_index.put(case.world, built)
         with worlds.read() as session:
             for one in case.checks:
                 who = _asking(session, case.world, built, one.user, one.app)
-                hits = points.found(scope.readable(session, who))
+                hits = each_index.found(scope.readable(session, who))
                 if one.allowed or _says_all(case.world, one.document):
                     assert (built.documents[one.document] in hits) == one.allowed, one
 
