@@ -11,14 +11,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+
+from tests.factories.certificates import write_certificates
 
 PROGRAM = shutil.which("slapd") or shutil.which("slapd", path="/usr/sbin")
 HOW = "slapd is not installed: apt-get install slapd ldap-utils"
@@ -118,7 +115,7 @@ def running(*, limit: str = "unlimited", name: str = "localhost") -> Iterator[Sl
     program = needed()
     home = Path(tempfile.mkdtemp(prefix="ambit-slapd-"))
     (home / "db").mkdir()
-    _certificates(home, name)
+    write_certificates(home, name)
     (home / "slapd.conf").write_text(CONFIG.format(home=home, limit=limit))
     port, tls_port = _free(), _free()
     slapadd = shutil.which("slapadd") or "/usr/sbin/slapadd"
@@ -150,32 +147,3 @@ def _wait(port: int, log: Path) -> None:
         else:
             return
     pytest.fail(f"slapd did not start: {log.read_text() if log.exists() else 'no log'}")
-
-
-def _certificates(home: Path, name: str) -> None:
-    """An authority of its own and a certificate of it."""
-    now = datetime.now(UTC)
-    authority, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")])
-
-    def signed(subject: x509.Name, public: ec.EllipticCurvePublicKey, extension: x509.ExtensionType, ca: bool) -> bytes:
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer)
-            .public_key(public)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(extension, critical=ca)
-        )
-        return builder.sign(authority, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    (home / "ca.pem").write_bytes(
-        signed(issuer, authority.public_key(), x509.BasicConstraints(ca=True, path_length=0), True)
-    )
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    names = x509.SubjectAlternativeName([x509.DNSName(name)])
-    (home / "cert.pem").write_bytes(signed(subject, key.public_key(), names, False))
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (home / "key.pem").write_bytes(key.private_bytes(*form))

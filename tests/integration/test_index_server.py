@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +21,8 @@ from embed.index.base import CollectionSpec, IndexUnavailableError, PointRefused
 from embed.index.factory import make_index
 from embed.index.server import ServerIndex
 from embed.index.server_options import ServerOptions
+from tests.factories.certificates import write_certificates
+from tests.factories.command_line import ROOT
 from tests.factories.points import DIMENSION, make_point, make_sparse, make_vector, point_name
 from tests.factories.qdrant.process import PrivateQdrant
 from tests.factories.scopes import make_scope
@@ -214,3 +221,31 @@ def test_a_server_that_would_pass_over_the_statistics_per_tenant_is_refused(vers
                 index.ensure(CollectionSpec(NAME, DIMENSION))
         index.close()
         assert old.messages("Collections/Create") == []
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_an_address_with_https_is_asked_over_tls(tmp_path: Path, trusted: bool) -> None:
+    """In a process of its own, since gRPC reads once whom it trusts."""
+    write_certificates(tmp_path, "localhost")
+    trust = {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(tmp_path / "ca.pem")} if trusted else {}
+    with PrivateQdrant(certificates=tmp_path) as server:
+        code = f"""
+            from embed.index.base import CollectionSpec, IndexUnavailableError
+            from embed.index.server import ServerIndex
+            index = ServerIndex("https://localhost", "hunter2", grpc_port={server.port}, timeout_s=10)
+            try:
+                index.ensure(CollectionSpec({NAME!r}, 4))
+                print(index.count({NAME!r}))
+            except IndexUnavailableError as error:
+                print(error.detail)
+            index.close()
+            """
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_")} | trust
+        command = [sys.executable, "-c", textwrap.dedent(code)]
+        ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=60)
+        reached = server.messages("Collections/Create")
+    assert ran.stdout.strip() == (
+        "0" if trusted else "the vector index at https://localhost failed: StatusCode.UNAVAILABLE"
+    )
+    assert bool(reached) == trusted
+    assert "insecure" not in ran.stderr

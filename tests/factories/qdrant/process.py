@@ -22,14 +22,19 @@ VERSION = "1.19.1"
 
 
 class PrivateQdrant(Private):
-    """Killed and started again, it has every write that it acknowledged."""
+    """Killed and started again, it has every write that it acknowledged.
+
+    `certificates`: a folder of them, for TLS.
+    """
 
     scheme = "http://"
     binary = Path(sys.executable)
 
-    def __init__(self, *, version: str = VERSION, key: str | None = None) -> None:
+    def __init__(self, *, version: str = VERSION, key: str | None = None, certificates: Path | None = None) -> None:
         super().__init__(os.environ.get("PYTEST_DEBUG_TEMPROOT"))
-        self._arguments = [str(self.folder), str(self.port), version, *([key] if key else [])]
+        self._arguments = [str(self.folder), str(self.port), "--version", version]
+        self._arguments += ["--key", key] if key else []
+        self._arguments += ["--certificates", str(certificates)] if certificates else []
         self._key = key
         self._skip = 0
 
