@@ -18,8 +18,6 @@ Said = tuple[str, str, str]
 """Name, value and origin of a label."""
 Own = tuple[Said, ...]
 """The labels that a place states."""
-Names = frozenset[tuple[str, str]]
-"""Their names and origins."""
 State = tuple[tuple[tuple[str, str], tuple[int, str]], ...]
 """What `policies.labels.Nearest` says of a place, in order: by name and origin the value, and 1 where the admin's
 statement of that name is nearer than the source's, else 0. No more of how far away they stand can matter."""
@@ -44,12 +42,16 @@ class Anchors:
 
     def __init__(self, session: Session, tenant: int, order: Sequence[str]) -> None:
         self._order = order
+        self._unstated = {name: one.value for name, one in settle({}, order).items()}
         self._parent: dict[int, int | None] = {}
         self._source: dict[int, int] = {}
         self._owns: list[Own] = []
         self._stated = self._statements(session, tenant)
-        self._names: dict[int | None, Names] = {None: frozenset()}
-        self._names |= {number: frozenset(one[::2] for one in own) for number, own in enumerate(self._owns)}
+        named = [frozenset(one[::2] for one in own) for own in self._owns]
+        sets = _numbered([frozenset[tuple[str, str]](), *named])
+        self._names: dict[int | None, int] = {None: 0}
+        self._names |= {number: sets[names] for number, names in enumerate(named)}
+        self._named = list(sets)
         roots = self._take(_ROOTS.plain(session, tenant=tenant))
         self._load(session, tenant)
         self._ids = sorted({*roots, *self._stated})
@@ -57,7 +59,7 @@ class Anchors:
         self._numbers: dict[State, int] = {(): 0}
         self._held: dict[int | None, int] = {None: 0}
         self._made: dict[tuple[int, int], int] = {}
-        self._kept: dict[tuple[int, Names], int] = {}
+        self._kept: dict[tuple[int, int], int] = {}
 
     def _statements(self, session: Session, tenant: int) -> dict[int, int]:
         """The number of what each place states; `_owns` has what the numbers mean."""
@@ -111,7 +113,7 @@ class Anchors:
             wanted = self._unknown(self._parent[one] for one in taken)
 
     def _unknown(self, above: Iterable[int | None]) -> list[int]:
-        return sorted(one for one in set(above) if one is not None and one not in self._parent)
+        return sorted(one for one in set(above).difference(self._parent) if one is not None)
 
     def _take(self, rows: Sequence[Sequence[Any]]) -> list[int]:
         for node, parent, source in rows:
@@ -119,6 +121,9 @@ class Anchors:
         return [row[0] for row in rows]
 
     def _labels(self, state: State) -> Labels:
+        stated = {name: value for (name, _), (_, value) in state}
+        if len(stated) == len(state):  # no name is stated by both origins
+            return tuple(sorted((self._unstated | stated).items()))
         nearest = {key: (distance, LabelView(key[0], value, key[1])) for key, (distance, value) in state}
         return tuple(sorted((name, one.value) for name, one in settle(nearest, self._order).items()))
 
@@ -145,13 +150,13 @@ class Anchors:
             made = self._made[kept, own] = self._number(_nearest(self._states[kept], self._owns[own]))
         return made
 
-    def _without(self, above: int, names: Names) -> int:
+    def _without(self, above: int, names: int) -> int:
         """The number of a state without the statements that others by the same names and origins take the place of."""
         if not names:
             return above
         kept = self._kept.get((above, names))
         if kept is None:
-            state = tuple(one for one in self._states[above] if one[0] not in names)
+            state = tuple(one for one in self._states[above] if one[0] not in self._named[names])
             kept = self._kept[above, names] = self._number(state)
         return kept
 
