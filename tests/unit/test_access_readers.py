@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from core.db import Database, now
 from core.tables import Ace, Base, StateHistory, User
 from policies import directory, nodes
+from policies.directories import standing
 from policies.model import access_spec
 from policies.paths import membership_path
 from policies.people import load_people
@@ -42,10 +43,17 @@ def test_everyone_at_once_is_everyone_one_by_one(sqlite_db: Database, seed: int)
     built, _ = _random(sqlite_db, seed)
     with sqlite_db.read() as session:
         people = load_people(session, built.tenant)
-        users = session.scalars(select(User.id).where(User.tenant_id == built.tenant, User.active)).all()
+        stale = standing(session, built.tenant).stale
         assert {id_: one.principals for id_, one in people.items()} == {
-            id_: of_user(session, built.tenant, id_) for id_ in users
+            one.id: of_user(session, built.tenant, one.id, stale=stale) for one in _people(session, built)
         }
+
+
+def _people(session: Session, built: Built) -> list[User]:
+    """Active people, but those of whom only directories speak that are too old."""
+    stale = standing(session, built.tenant).stale
+    rows = session.scalars(select(User).where(User.tenant_id == built.tenant, User.active))
+    return [one for one in rows if not one.stated or not stale.issuperset(one.stated)]
 
 
 @pytest.mark.parametrize("app", [None, "chat", "no-such-app"])
@@ -55,7 +63,7 @@ def test_readers_are_those_whom_the_decision_allows(sqlite_db: Database, seed: i
     with sqlite_db.read() as session:
         at = now(session)
         decided = verdicts(session, built, app, documents, at)
-        active = set(session.scalars(select(User.key).where(User.tenant_id == built.tenant, User.active)))
+        active = {one.key for one in _people(session, built)}
         for document in documents:
             told = who_can_read(session, built.tenant, document, app=app, at=at)
             expected = {user: ok for (user, one), ok in decided.items() if one == document and user in active}
