@@ -43,7 +43,7 @@ class SqlConnector:
     name: ClassVar[str] = "sql"
     title: ClassVar[str] = "SQL database"
     summary: ClassVar[str] = (
-        "Rows of SQLite, PostgreSQL, MariaDB or MySQL tables, with access from the row or a grants table."
+        "Rows of SQLite, PostgreSQL, MariaDB, MySQL and other tables, with access from the row or a grants table."
     )
     Config: ClassVar[type[ConnectorConfig]] = SqlConfig
 
@@ -51,7 +51,10 @@ class SqlConnector:
         self._config = config
         self._context = context
         self._database = ReadOnlyDatabase(
-            secret_value(config.url, context, "config.url"), context.base, config.timeout_s
+            secret_value(config.url, context, "config.url"),
+            context.base,
+            config.timeout_s,
+            only_reads=config.only_reads,
         )
         self._tables: dict[str, TableRows] = {}
         self._grants: dict[str, Grants | None] = {}

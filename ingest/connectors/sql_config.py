@@ -179,7 +179,13 @@ class SqlConfig(ConnectorConfig):
     """A database and the tables that are read from it."""
 
     url: str | SecretRef = Field(
-        repr=False, description="SQLAlchemy URL (SQLite, PostgreSQL, MariaDB or MySQL), or `{secret: NAME}` of one."
+        repr=False,
+        description="SQLAlchemy URL (SQLite, PostgreSQL, MariaDB, MySQL; others with `only_reads`), or "
+        "`{secret: NAME}` of one.",
+    )
+    only_reads: bool = Field(
+        default=False,
+        description="The account may only read: needed for any other database, which is not made read-only from here.",
     )
     tables: list[TableConfig] = Field(min_length=1, description="What is read.")
     batch: int = Field(1000, ge=1, le=10_000, description="Rows read at a time.")

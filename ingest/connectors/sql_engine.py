@@ -5,27 +5,33 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Timer
 from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from core.errors import InvalidError
 from ingest.model import SourceError
 
+KNOWN = frozenset({"sqlite", "postgresql", "mysql", "mariadb"})
+"""Databases whose connections are made read-only and given a limit of time by themselves."""
 _PLAIN_ERRORS = {"InterfaceError", "OperationalError", "ProgrammingError"}
 """Kinds of error whose text names tables and columns; that of the others may quote data."""
 
 
 class ReadOnlyDatabase:
-    """A database that is read in short transactions; used from several threads."""
+    """A database that is read in short transactions; used from several threads.
 
-    def __init__(self, url: str, base: Path, timeout_s: float) -> None:
-        self._url = _checked_url(url)
+    `only_reads`: the account may do nothing else; needed for databases whose connections are not made read-only here.
+    """
+
+    def __init__(self, url: str, base: Path, timeout_s: float, *, only_reads: bool = False) -> None:
+        self._url = _checked_url(url, only_reads=only_reads)
         self._timeout_s = timeout_s
         self._kind = self._url.get_backend_name()
         self._file = base / (self._url.database or "") if self._kind == "sqlite" else None
@@ -44,13 +50,28 @@ class ReadOnlyDatabase:
             SourceError: the database cannot be reached or refuses; `what` names what was tried.
         """
         try:
-            with self._engine.connect() as connection, connection.begin():
+            with self._engine.connect() as connection, self._transaction(connection):
                 if self._kind == "postgresql":
                     connection.execute(text("SET TRANSACTION READ ONLY"))
                     connection.execute(text(f"SET LOCAL statement_timeout = {max(1, int(self._timeout_s * 1000))}"))
                 yield connection
         except SQLAlchemyError as error:
             raise SourceError(f"{self.shown}: {what} failed: {reason_of(error)}") from None
+
+    @contextmanager
+    def _transaction(self, connection: Connection) -> Iterator[None]:
+        """A transaction; where the database is not known, one that ends in time and is always rolled back."""
+        if self._kind in KNOWN:
+            with connection.begin():
+                yield
+            return
+        watch = Timer(self._timeout_s, _stop, [connection.connection.dbapi_connection])
+        watch.start()
+        try:
+            yield
+        finally:
+            watch.cancel()
+            connection.rollback()
 
     def close(self) -> None:
         """Closes every connection."""
@@ -60,6 +81,8 @@ class ReadOnlyDatabase:
         if self._file is not None:
             # No pool: an idle SQLite connection would keep a replaced database file open.
             return create_engine("sqlite://", creator=self._open_sqlite, poolclass=NullPool)
+        if self._kind not in KNOWN:
+            return create_engine(self._url, pool_pre_ping=True)
         seconds = max(1, int(min(self._timeout_s, 30)))
         engine = create_engine(self._url, pool_pre_ping=True, connect_args={"connect_timeout": seconds})
         if self._kind != "postgresql":
@@ -108,15 +131,29 @@ def _lenient(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def _checked_url(url: str) -> URL:
+def _stop(connection: Any) -> None:
+    """Ends what a connection is at, by whichever of these its driver has."""
+    for name in ("cancel", "interrupt", "close"):
+        if hasattr(connection, name):
+            with suppress(Exception):  # each driver has errors of its own; it may have ended by itself
+                getattr(connection, name)()
+            return
+
+
+def _checked_url(url: str, *, only_reads: bool) -> URL:
     try:
         parsed = make_url(url)
         name = parsed.get_backend_name()
+        if name not in KNOWN:
+            parsed.get_dialect()
+    except NoSuchModuleError:
+        raise InvalidError(f"nothing that is installed reads {url.partition(':')[0]!r} databases") from None
     except ArgumentError:
         raise InvalidError("url is no SQLAlchemy URL; write sqlite:///file.db or postgresql+psycopg://…") from None
-    if name not in ("sqlite", "postgresql", "mysql", "mariadb"):
+    if name not in KNOWN and not only_reads:
         raise InvalidError(
-            f"databases of kind {name!r} are not supported; url must name SQLite, PostgreSQL, MariaDB or MySQL"
+            f"a database of kind {name!r} cannot be opened read-only here; give an account that may only read, and say "
+            "only_reads: true"
         )
     if name in ("mysql", "mariadb") and parsed.get_driver_name() != "pymysql":
         raise InvalidError("MariaDB and MySQL are read by pymysql; write mysql+pymysql://…")

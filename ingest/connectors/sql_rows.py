@@ -17,9 +17,11 @@ from sqlalchemy import (
     Table,
     and_,
     column,
+    false,
     func,
     inspect,
     literal,
+    literal_column,
     or_,
     select,
     text,
@@ -196,7 +198,8 @@ def _table(full: str, connection: Connection) -> FromClause:
 def _query(name: str, query: str, connection: Connection) -> FromClause:
     # A colon before a word would be read as a parameter.
     body = re.sub(r":(?=\w)", r"\:", query.strip().rstrip(";"))
-    names = list(connection.execute(text(f"SELECT * FROM ({body}\n) AS listed LIMIT 0")).keys())  # noqa: S608
+    listed = text(f"({body}\n) listed")
+    names = list(connection.execute(select(literal_column("*")).select_from(listed).where(false())).keys())
     twice = sorted({one for one in names if names.count(one) > 1})
     if twice:
         raise SourceError(f"the query of {name!r} gives two columns the name {twice[0]!r}")

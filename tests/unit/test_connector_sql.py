@@ -33,6 +33,7 @@ from ingest.model import (
     VanishedError,
 )
 from policies.model import CLOSED, EVERYONE, AccessSpec, access_spec
+from tests.factories import ledger_dialect
 
 ROOT_ACCESS = access_spec(["everyone"])
 POSTGRESQL = "postgresql+psycopg://postgres@127.0.0.1:5432/test"
@@ -407,6 +408,44 @@ def test_the_cursor_of_another_configuration_starts_over(tmp_path: Path, run: Ru
     mark = next(one for one in listing(tmp_path, PLAIN, batch=2) if isinstance(one, Checkpoint))
     assert set(items_of(list(connect(tmp_path, PLAIN).changes(mark.cursor)))) == {"product/3"}
     assert len(items_of(list(connect(tmp_path, RULED).changes(mark.cursor)))) == 3
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, run: Run) -> str:
+    ledger_dialect.register()
+    return f"ledger:///{tmp_path / 'shop.db'}"
+
+
+def test_another_database_needs_an_account_that_only_reads(ledger: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidError, match="only_reads: true"):
+        connect(tmp_path, RULED, url=ledger)
+    with pytest.raises(InvalidError, match="'nothere'"):
+        connect(tmp_path, RULED, url="nothere://user:pw@host/db", only_reads=True)
+
+
+def test_another_database_is_read_like_those_that_are_known(ledger: str, tmp_path: Path) -> None:
+    both = [RULED, {**PLAIN, "name": "q", "query": "SELECT id, name FROM product WHERE id < 3"}]
+    found = [connect(tmp_path, *both, url=url, only_reads=True) for url in (ledger, "sqlite:///shop.db")]
+    there, here = (list(one.changes(None)) for one in found)
+    assert items_of(there) == items_of(here)
+    assert len(items_of(there)) == 5
+    item = items_of(there)["product/1"]
+    assert found[0].fetch(item).elements == found[1].fetch(item).elements
+    found[0].close()
+
+
+def test_another_database_keeps_nothing_that_is_written_and_gives_up_in_time(ledger: str, tmp_path: Path) -> None:
+    database = ReadOnlyDatabase(ledger, tmp_path, 0.3, only_reads=True)
+    try:
+        with database.reading("writing") as connection:
+            connection.execute(sa.text("DELETE FROM product"))
+        with database.reading("looking") as connection:
+            assert connection.execute(sa.text("SELECT count(*) FROM product")).scalar_one() == 3
+        endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+        with pytest.raises(SourceError, match="interrupted"), database.reading("counting") as connection:
+            connection.execute(sa.text(endless))
+    finally:
+        database.close()
 
 
 @pytest.mark.integration
