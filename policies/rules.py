@@ -215,7 +215,7 @@ class Asking:
         """
         known = compiled(condition)
         program = None if self._in_doubt(known.reads_of_principal) else known.program
-        said = _told(program, nowhere)
+        said = _told(program, nowhere) if known.may_settle else "errs"
         return _Asked(program, None if said == "errs" and program is not None else said, known.labels_read, {})
 
     def _in_doubt(self, reads: frozenset[str]) -> bool:

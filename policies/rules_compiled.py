@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 class Compiled:
     """A condition as it is evaluated. `program` None: it cannot be compiled, and so errs, like any other error.
 
-    `labels_read` names the labels of a place that it reads; None: it may read anything of a place.
+    `labels_read` names the labels of a place that it reads; None: it may read anything of a place. `may_settle`:
+    whether it may say something without a place, as one cannot that reads the place and lets no error go.
     """
 
     program: cel.Program | None
     reads_request: bool
     reads_of_principal: frozenset[str] = frozenset()
     labels_read: frozenset[str] | None = None
+    may_settle: bool = True
 
     @property
     def reads_groups(self) -> bool:
@@ -45,7 +47,8 @@ def compiled(condition: str) -> Compiled:
     named = {part.name for part in tree.walk() if part.kind == "name"}
     read = frozenset(_read_of_document(tree))
     labels_read = None if "" in read or "source" in named else read
-    return Compiled(program, "request" in named, reads_of_principal(condition), labels_read)
+    may_settle = labels_read == frozenset() or any(_lets_errors_go(part) for part in tree.walk())
+    return Compiled(program, "request" in named, reads_of_principal(condition), labels_read, may_settle)
 
 
 _READS = re.compile(r"\bprincipal\b(?:\s*\.\s*([A-Za-z_]\w*))?")
@@ -63,6 +66,10 @@ def _read_of_document(tree: Node) -> Iterator[str]:
     for part in tree.walk():
         if any(_is_document(one) for one in part.parts):
             yield part.name if part.kind in {"select", "has"} else ""
+
+
+def _lets_errors_go(part: Node) -> bool:
+    return part.kind in {"choice", "macro"} or (part.kind == "binary" and part.name in {"&&", "||"})
 
 
 def _is_document(part: Node) -> bool:
