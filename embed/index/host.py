@@ -9,7 +9,6 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,10 @@ from typing import Any
 from core.errors import AmbitError
 from embed.index.base import IndexUnavailableError
 from embed.index.edge import EdgeIndex
-from embed.index.lock import IndexHeldError
 
 METHODS = frozenset(
     {"ensure", "drop", "upsert", "place", "describe", "delete", "search_many", "existing", "count", "page"}
 )
-_TAKEOVER_S = 5.0
-"""A process that was killed leaves its own behind for as long as a call in it takes."""
 
 
 def main(folder: str, durable: str, *sockets: str) -> None:
@@ -57,17 +53,9 @@ def _answer(index: EdgeIndex, method: str, arguments: tuple[Any, ...]) -> tuple[
 
 
 def _called(index: EdgeIndex, method: str, arguments: tuple[Any, ...]) -> Any:
-    """The call, tried again for a while where the folder still belongs to a process that is about to end."""
     if method not in METHODS:
         raise ValueError(f"no such call: {method}")
-    ends = time.monotonic() + _TAKEOVER_S
-    while True:
-        try:
-            return getattr(index, method)(*arguments)
-        except IndexHeldError:
-            if time.monotonic() > ends:
-                raise
-            time.sleep(0.05)
+    return getattr(index, method)(*arguments)
 
 
 if __name__ == "__main__":

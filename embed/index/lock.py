@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from embed.index.base import IndexUnavailableError
+
+_TAKEOVER_S = 5.0
+"""A process that was killed leaves behind the one that holds the index for it, for as long as a call there takes."""
+_LOOK_S = 0.05
 
 
 class IndexHeldError(IndexUnavailableError):
@@ -21,23 +26,24 @@ class FolderLock:
         self._held: int | None = None
 
     def acquire(self) -> None:
-        """Takes the lock unless it is held already; makes the folder.
+        """Takes the lock unless it is held already; makes the folder. Waits for a process that is about to end.
 
         Raises:
-            IndexHeldError: another process has it.
+            IndexHeldError: another process has it, and kept it.
         """
         if self._held is not None:
             return
         self._file.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            raise IndexHeldError(
-                f"another process holds the index in {self._file.parent}; `ambit serve` is probably running: "
-                "talk to it with --url, or stop it"
-            ) from None
+        ends = time.monotonic() + _TAKEOVER_S
+        while not _taken(handle):
+            if time.monotonic() > ends:
+                os.close(handle)
+                raise IndexHeldError(
+                    f"another process holds the index in {self._file.parent}; `ambit serve` is probably running: "
+                    "talk to it with --url, or stop it"
+                )
+            time.sleep(_LOOK_S)
         self._held = handle
 
     def release(self) -> None:
@@ -45,3 +51,11 @@ class FolderLock:
         if self._held is not None:
             os.close(self._held)
             self._held = None
+
+
+def _taken(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

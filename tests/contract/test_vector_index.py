@@ -471,6 +471,16 @@ class TestEmbedded:
         assert "ambit serve" in told
         index.close()
 
+    def test_a_process_that_is_about_to_end_is_waited_for(self, tmp_path: Path) -> None:
+        held = edge(tmp_path)
+        held.ensure(CollectionSpec(NAME, DIMENSION))
+        ending = threading.Timer(0.3, held.close)
+        ending.start()
+        after = edge(tmp_path)
+        assert after.count(NAME) == 0
+        after.close()
+        ending.join()
+
     def test_a_kill_after_a_write_returned_loses_nothing(self, tmp_path: Path) -> None:
         ended = run_python(
             f"""
@@ -478,8 +488,7 @@ class TestEmbedded:
             from pathlib import Path
             from embed.index.base import CollectionSpec
             from embed.index.edge import EdgeIndex
-            from tests.factories.qdrant.process import PrivateQdrant
-from tests.factories.points import DIMENSION, make_point, point_name
+            from tests.factories.points import DIMENSION, make_point, point_name
             index = EdgeIndex(Path({str(tmp_path / "index")!r}))
             index.ensure(CollectionSpec({NAME!r}, DIMENSION))
             index.upsert({NAME!r}, [make_point(number) for number in range(1, 601)])

@@ -95,11 +95,11 @@ def test_a_deny_of_somebody_unknown_stops_everybody(db: Database, tenant: int) -
 
 
 def test_times_and_apps_bind_a_grant(db: Database, tenant: int) -> None:
-    hour = timedelta(hours=1)
+    day = timedelta(days=1)
     with db.write() as session:
-        give(session, tenant, "over", "user:ana", "app.read", expires_at=(NOW - hour).isoformat())
-        give(session, tenant, "to-come", "user:ana", "app.write", not_before=(NOW + hour).isoformat())
-        give(session, tenant, "now", "user:ana", "key.read", expires_at=(NOW + hour).isoformat())
+        give(session, tenant, "over", "user:ana", "app.read", expires_at=(NOW - day).isoformat())
+        give(session, tenant, "to-come", "user:ana", "app.write", not_before=(NOW + day).isoformat())
+        give(session, tenant, "now", "user:ana", "key.read", expires_at=(NOW + day).isoformat())
         give(session, tenant, "by-desk", "user:ana", "key.write", app="desk")
     with db.read() as session:
         assert not may(session, tenant, "ana", "app.read", "*")
