@@ -165,6 +165,15 @@ class Settings(BaseSettings):
         "docs/identity.md lists their members.",
     )
     search_candidates: int = Field(100, ge=10, le=1000, description="Candidates each search leg contributes.")
+    fusion: Literal["dbsf", "rrf"] = Field(
+        "dbsf",
+        description="How hits by meaning and by terms become one list: `dbsf` by scores, best or level on the labelled "
+        "sets of `bench/`; `rrf` by ranks, with weights, on the embedded index alone.",
+    )
+    fusion_k: int = Field(10, ge=1, le=1000, description="How slowly the worth of a rank falls, under `rrf`.")
+    fusion_weights: tuple[float, float] = Field(
+        (1.0, 1.0), description="What a rank by meaning and one by terms counts under `rrf`, as in `[2, 1]`; above 0."
+    )
     reranker: str | None = Field(
         None,
         description="What puts found passages in a better order: a cross-encoder by name or path, or `model:KEY`, a "

@@ -20,6 +20,7 @@ from embed.encoders.factory import make_encoder
 from embed.encoders.room import chunk_room
 from embed.encoders.spec import canonical
 from embed.encoders.verify import EncoderMismatchError, verify
+from embed.fusion import fusion_of
 from embed.generations import LiveGeneration, live_generation, one_generation, standing_generation
 from embed.index.base import (
     CollectionSpec,
@@ -60,6 +61,7 @@ class VectorStack:
         self._verified: set[str] = set()
         self._live_model: str | None = None
         self._pinned: int | None = None
+        self._fusion = fusion_of(settings)
 
     def pinned(self, number: int) -> VectorStack:
         """The same parts, searching generation `number` whichever is live."""
@@ -202,6 +204,7 @@ class VectorStack:
             limit=limit,
             candidates=self._settings.search_candidates,
             filters=filters or Filters(),
+            fusion=self._fusion,
         )
         hits = self.index.search(live.collection, request, scope)
         if not hits and self.lost(live):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-Collapse = Literal["off", "copies", "text"]
+Collapse = Literal["off", "copies", "text", "near"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +17,14 @@ class Narrowing:
     Attributes:
         sources: keys of sources; one that does not exist, or that the caller may not see, matches nothing.
         facets: for each facet (`language`, `author`, `mime`, `path`, attributes of a source) the values allowed.
+        labels: for each label (`classification`, or another that some place has) the values allowed, as they hold at
+            the document's place.
         modified_from, modified_until: half-open bounds.
     """
 
     sources: Sequence[str] | None = None
     facets: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     modified_from: datetime | None = None
     modified_until: datetime | None = None
 
@@ -35,7 +38,8 @@ class Shape:
             more where others do not fill them.
         per_source: most passages of one source; None: no such limit.
         collapse: `copies`: of passages alike in title, headings and text the best stays; `text`: alike in text
-            alone; `off`: all stay. The others' places are listed with it.
+            alone; `near`: nearly alike in text, whatever their figures; `off`: all stay. The others' places are listed
+            with it.
         neighbour_tokens: how long a passage may become by the text around it in its document, in the encoder's
             tokens; 0: it stays as it is.
         recency_days: after so many days a document's weight has fallen half way to its floor, which is half its

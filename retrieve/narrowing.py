@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from core.errors import InvalidError
 from core.tables import Facet, Source
 from embed.index.base import Filters
+from policies.labelled import label_names, places_with
 from retrieve.model import Narrowing
 
 FIELDS = frozenset({"language", "author", "mime", "path"})
@@ -20,28 +21,34 @@ def to_filters(session: Session, tenant: int, narrowing: Narrowing) -> Filters:
     """The filters of a search. A source or value nobody knows matches nothing, like one the caller may not see.
 
     Raises:
-        InvalidError: no document of the tenant was ever described by such a field.
+        InvalidError: no document of the tenant was ever described by such a field, or no place has such a label.
     """
     _check(session, tenant, narrowing)
     return Filters(
         sources=_sources(session, tenant, narrowing),
         facets=tuple(_facets(session, tenant, name, list(values)) for name, values in narrowing.facets.items()),
+        nodes=places_with(session, tenant, narrowing.labels) if narrowing.labels else None,
         modified_from=_seconds(narrowing.modified_from),
         modified_until=_seconds(narrowing.modified_until),
     )
 
 
 def _check(session: Session, tenant: int, narrowing: Narrowing) -> None:
-    asked = sorted(set(narrowing.facets) - FIELDS)
-    if not asked:
-        return
-    statement = select(Facet.name).where(Facet.tenant_id == tenant, Facet.name.in_(asked)).distinct()
-    unknown = sorted(set(asked) - set(session.scalars(statement)))
+    unknown = [f"filters.facets.{one}" for one in _unknown_facets(session, tenant, set(narrowing.facets) - FIELDS)]
+    if narrowing.labels:
+        unknown += [f"filters.labels.{one}" for one in sorted(set(narrowing.labels) - label_names(session, tenant))]
     if unknown:
         raise InvalidError(
             "nothing can be filtered by a field of that name",
-            errors=[{"field": f"filters.facets.{one}", "message": "no such field"} for one in unknown],
+            errors=[{"field": one, "message": "no such field"} for one in unknown],
         )
+
+
+def _unknown_facets(session: Session, tenant: int, asked: set[str]) -> list[str]:
+    if not asked:
+        return []
+    statement = select(Facet.name).where(Facet.tenant_id == tenant, Facet.name.in_(sorted(asked))).distinct()
+    return sorted(asked - set(session.scalars(statement)))
 
 
 def _sources(session: Session, tenant: int, narrowing: Narrowing) -> tuple[int, ...] | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from retrieve.alike import nearly_alike
 from retrieve.model import Passage, Shape
 
 FLOOR = 0.5
@@ -78,17 +79,20 @@ def _collapsed(candidates: Sequence[Candidate], shape: Shape) -> list[Candidate]
     """
     if shape.collapse == "off":
         return list(candidates)
-    groups: dict[tuple[str, ...], list[Candidate]] = {}
-    for one in candidates:
-        groups.setdefault((*_words(one.passage, shape), one.passage.classification), []).append(one)
+    passages = [one.passage for one in candidates]
+    groups: dict[tuple[Hashable, str], list[Candidate]] = {}
+    for one, common in zip(candidates, _in_common(passages, shape), strict=True):
+        groups.setdefault((common, one.passage.classification), []).append(one)
     return [_joined(group) for group in groups.values()]
 
 
-def _words(passage: Passage, shape: Shape) -> tuple[str, ...]:
-    """What copies have in common; the name of the file is no part of it."""
+def _in_common(passages: Sequence[Passage], shape: Shape) -> Sequence[Hashable]:
+    """For each passage what its copies have too; the name of the file is no part of it."""
     if shape.collapse == "copies":
-        return passage.title, passage.heading, passage.text
-    return (" ".join(passage.text.casefold().split()),)
+        return [(one.title, one.heading, one.text) for one in passages]
+    if shape.collapse == "near":
+        return nearly_alike([one.text for one in passages])
+    return [" ".join(one.text.casefold().split()) for one in passages]
 
 
 def _joined(group: Sequence[Candidate]) -> Candidate:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
@@ -25,6 +24,11 @@ class Filters(Body):
         max_length=20,
         description="Allowed values by facet: language, author, mime, path, or an attribute of the source.",
     )
+    labels: dict[Text, list[Text]] = Field(
+        default_factory=dict,
+        max_length=20,
+        description="Allowed values by label: classification, or another that a place has.",
+    )
     modified_from: Time | None = None
     modified_until: Time | None = Field(None, description="Just before this time.")
 
@@ -33,23 +37,9 @@ class Filters(Body):
         return Narrowing(
             sources=self.sources,
             facets=self.facets,
+            labels=self.labels,
             modified_from=self.modified_from,
             modified_until=self.modified_until,
-        )
-
-
-class RetrieveBody(Body):
-    """A search."""
-
-    query: str = Field(min_length=1)
-    top_k: int = Field(8, ge=1)
-    filters: Filters = Field(default_factory=Filters)
-    options: Options = Field(default_factory=Options)
-
-    def question(self) -> Question:
-        """The same for retrieval."""
-        return Question(
-            text=self.query, top_k=self.top_k, narrowing=self.filters.narrowing(), shape=self.options.shape()
         )
 
 
@@ -60,11 +50,30 @@ class Turn(Body):
     content: str
 
 
+class RetrieveBody(Body):
+    """A search."""
+
+    query: str = Field(min_length=1)
+    top_k: int = Field(8, ge=1)
+    filters: Filters = Field(default_factory=Filters)
+    options: Options = Field(default_factory=Options)
+    history: list[Turn] = Field(default_factory=list, max_length=_TURNS, description="Earlier turns, oldest first.")
+
+    def question(self) -> Question:
+        """The same for retrieval."""
+        return Question(
+            text=self.query,
+            top_k=self.top_k,
+            narrowing=self.filters.narrowing(),
+            shape=self.options.shape(),
+            history=[one.content for one in self.history if one.role == "user"],
+        )
+
+
 class QueryBody(RetrieveBody):
     """A question to be answered."""
 
     model: Line | None = Field(None, description="Key of a model or a route; absent: the default route.")
-    history: list[Turn] = Field(default_factory=list, max_length=_TURNS, description="Earlier turns, oldest first.")
     max_tokens: int | None = Field(None, ge=1, le=1_000_000)
     temperature: float | None = Field(None, ge=0, le=2)
     passages: bool = Field(default=True, description="Whether the answer lists everything that was retrieved.")
@@ -73,7 +82,7 @@ class QueryBody(RetrieveBody):
     def request(self) -> AnswerRequest:
         """The same for answering."""
         return AnswerRequest(
-            question=replace(self.question(), history=[one.content for one in self.history if one.role == "user"]),
+            question=self.question(),
             model=self.model,
             history=[Message(one.role, one.content) for one in self.history],
             max_tokens=self.max_tokens,

@@ -17,8 +17,10 @@ class Options(Body):
         None, ge=1, description="Most passages of one document; absent: three quarters, more where others do not fill."
     )
     per_source: int | None = Field(None, ge=1, description="Most passages of one source.")
-    collapse: Literal["off", "copies", "text"] = Field(
-        "copies", description="`copies`: alike in title, headings and text; `text`: in text alone; `off`: all stay."
+    collapse: Literal["off", "copies", "text", "near"] = Field(
+        "copies",
+        description="`copies`: alike in title, headings and text; `text`: in text alone; `near`: nearly alike in text; "
+        "`off`: all stay.",
     )
     neighbour_tokens: int = Field(
         0, ge=0, le=8000, description="Tokens to which a passage grows by the text around it; 0: not."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from core.errors import AmbitError, UnavailableError
 from embed.encoders.base import Vectors
@@ -78,13 +78,29 @@ class Filters(NamedTuple):
     Attributes:
         sources: any of these sources; None: no such limit (the scope's own limit always holds).
         facets: for each group, any of its facet ids; an empty group matches nothing.
+        nodes: at any of these access nodes; None: no such limit (the scope's own limit always holds).
         modified_from, modified_until: half-open bounds in seconds since 1970.
     """
 
     sources: tuple[int, ...] | None = None
     facets: tuple[tuple[int, ...], ...] = ()
+    nodes: tuple[int, ...] | None = None
     modified_from: int | None = None
     modified_until: int | None = None
+
+
+class Fusion(NamedTuple):
+    """How the hits of both legs become one list.
+
+    Attributes:
+        method: `dbsf`: by their scores, each leg's brought to one scale by their distribution; `rrf`: by their ranks.
+        k: how slowly the worth of a rank falls; of `rrf` alone.
+        weights: what a rank of the dense and of the sparse leg counts; of `rrf` alone.
+    """
+
+    method: Literal["dbsf", "rrf"] = "dbsf"
+    k: int = 10
+    weights: tuple[float, float] = (1.0, 1.0)
 
 
 class SearchRequest(NamedTuple):
@@ -98,6 +114,7 @@ class SearchRequest(NamedTuple):
     limit: int
     candidates: int = 100
     filters: Filters = Filters()
+    fusion: Fusion = Fusion()
 
 
 class Hit(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from embed.index.base import Hit, SearchRequest
+from embed.index.base import Fusion, Hit, SearchRequest
 from embed.index.filters import AnyOf, Restriction, Within, tenant_clause
 from embed.index.points import DENSE, SPARSE
 
@@ -40,10 +40,19 @@ def edge_request(
         return engine.QueryRequest(limit=size, query=query, filter=only, params=params, with_payload=_RETURNED)
     depth = max(request.limit, request.candidates)
     prefetches = [engine.Prefetch(depth, query=query, filter=only, params=params) for query, params in legs]
+    weights = list(request.fusion.weights)
     if backwards:
         prefetches.reverse()
-    fusion: Any = engine.Fusion.Dbsf()  # the library's stubs do not know it as a query
-    return engine.QueryRequest(limit=size, query=fusion, prefetches=prefetches, with_payload=_RETURNED)
+        weights.reverse()
+    query = _fusing(request.fusion, weights)
+    return engine.QueryRequest(limit=size, query=query, prefetches=prefetches, with_payload=_RETURNED)
+
+
+def _fusing(fusion: Fusion, weights: list[float]) -> Any:
+    """The engine's fusion, which the library's stubs do not know as a query; `weights` in the order of the legs."""
+    import qdrant_edge as engine
+
+    return engine.Fusion.Dbsf() if fusion.method == "dbsf" else engine.Fusion.Rrf(k=fusion.k, weights=weights)
 
 
 def edge_filter(must: Sequence[AnyOf | Within], must_not: Sequence[AnyOf] = ()) -> qdrant_edge.Filter:

@@ -57,7 +57,7 @@ def tenant_clause(tenant: int) -> AnyOf:
 def restrict(scope: ReadScope, filters: Filters) -> Restriction | None:
     """The restriction of a search, or None where nothing can match and no engine is to be asked."""
     sources = _sources(scope, filters)
-    if scope.empty or not sources or not all(filters.facets) or _no_time(filters):
+    if scope.empty or not sources or not all(filters.facets) or filters.nodes == () or _no_time(filters):
         return None
     must: list[AnyOf | Within] = [tenant_clause(scope.tenant), AnyOf("source", sources)]
     must_not: tuple[AnyOf, ...] = ()
@@ -65,6 +65,8 @@ def restrict(scope: ReadScope, filters: Filters) -> Restriction | None:
         must.append(AnyOf("acl", scope.nodes))
     elif scope.nodes:
         must_not = (AnyOf("acl", scope.nodes),)
+    if filters.nodes is not None:
+        must.append(AnyOf("acl", filters.nodes))
     must += [AnyOf("facets", group) for group in filters.facets]
     must += _time(filters)
     return Restriction(scope.tenant, tuple(must), must_not)

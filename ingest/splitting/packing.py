@@ -14,6 +14,8 @@ from ingest.splitting.units import Section, Unit
 Span = tuple[int, int]
 SMALL = 0.25
 """Share of the largest chunk below which one is a crumb: too little text to be found by."""
+SEVERAL = 0.6
+"""Share of the largest chunk that several whole sections may fill together: more subjects blur what a vector says."""
 CRUMB = 0.1
 """Cost of a crumb, in chunks."""
 ROOM = 0.97
@@ -55,7 +57,7 @@ def _fewest(units: Sequence[Unit], start: int, end: int, size: int) -> list[Span
 def _starts(units: Sequence[Unit], start: int, stop: int, size: int) -> Iterator[Span]:
     """Where a chunk that ends before unit `stop` may begin, nearest first, and what it then weighs.
 
-    It holds part of one section, or several whole sections under one parent, each with its heading as a line.
+    It holds part of one section, or several short sections under one parent, whole, each with its heading as a line.
     """
     last = units[stop - 1].section
     whole_end = stop == len(units) or units[stop].section.index != last.index
@@ -68,7 +70,8 @@ def _starts(units: Sequence[Unit], start: int, stop: int, size: int) -> Iterator
         if unit.table is not None and unit.table is not table:
             weight += unit.table.weight
         table = unit.table
-        if weight + extent.lines > size and begin < stop - 1:
+        room = size if extent.count == 1 else size * SEVERAL
+        if weight + extent.lines > room and begin < stop - 1:
             return
         whole_begin = begin == 0 or units[begin - 1].section.index != unit.section.index
         if extent.count == 1 or whole_begin:

@@ -160,6 +160,35 @@ def test_an_unknown_field_is_refused_and_an_unknown_value_finds_nothing(
     assert ask(installation, "ana", "leave", narrowing=Narrowing(facets={"author": ["nobody"]})).passages == ()
 
 
+def test_a_label_narrows_to_where_it_holds(installation: Installation, tmp_path: Path) -> None:
+    root = tmp_path / "files"
+    files = {"open.md": COPY, "plan/plan.md": COPY, "plan/deep/more.md": COPY, "hr/kept.md": COPY}
+    for name, stated in {
+        "plan": "labels: {classification: public, project: apollo}\n",
+        "hr": "inherit: false\nallow: [group:hr]\nlabels: {classification: public}\n",
+    }.items():
+        (root / name).mkdir(parents=True)
+        (root / name / ".access.yaml").write_text(stated)
+    fill(installation, root, files)
+
+    def found(user: str, **labels: list[str]) -> set[str]:
+        asked = ask(
+            installation, user, "parental leave", narrowing=Narrowing(labels=labels), shape=Shape(collapse="off")
+        )
+        return {name for passage in asked.passages for name in uris(passage)}
+
+    assert found("ana", classification=["public"]) == {"plan.md", "more.md", "kept.md"}
+    assert found("bob", classification=["public"]) == {"plan.md", "more.md"}
+    assert found("bob", classification=["internal"]) == {"open.md"}
+    assert found("bob", classification=["internal", "public"]) == {"open.md", "plan.md", "more.md"}
+    assert found("ana", classification=["public"], project=["apollo"]) == {"plan.md", "more.md"}
+    assert found("ana", project=["gemini"]) == set()
+    assert found("ana", project=[]) == set()
+    with pytest.raises(InvalidError) as refused:
+        found("ana", colour=["red"])
+    assert [one["field"] for one in refused.value.extra["errors"]] == ["filters.labels.colour"]
+
+
 @pytest.mark.parametrize("text", ["the of and", "отпуск", "育児休暇", "إجازة", "🙂🙂", "\x00leave\x1b"])
 def test_unusual_questions_are_searched(installation: Installation, tmp_path: Path, text: str) -> None:
     fill(installation, tmp_path / "files", {"a.md": COPY})

@@ -19,6 +19,7 @@ LEAVE = "# Leave\n\nParental leave lasts sixteen weeks."
         ({"query": "a", "top_k": 10_000}, "top_k"),
         ({"query": "a", "filters": {"colour": ["red"]}}, "filters.colour"),
         ({"query": "a", "filters": {"facets": {"colour": ["red"]}}}, "filters.facets.colour"),
+        ({"query": "a", "filters": {"labels": {"colour": ["red"]}}}, "filters.labels.colour"),
         ({"query": "a", "options": {"per_document": 0}}, "options.per_document"),
         ({"query": "a", "options": {"neighbour_tokens": -1}}, "options.neighbour_tokens"),
         ({"query": "a", "options": {"recency_days": 0}}, "options.recency_days"),

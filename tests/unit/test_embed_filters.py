@@ -55,6 +55,13 @@ def test_a_callers_sources_cannot_widen() -> None:
     assert found.must[1] == AnyOf("source", (2,))
 
 
+def test_nodes_that_are_asked_for_are_added_to_the_scopes() -> None:
+    found = restrict(make_scope(1, 2), Filters(nodes=(2, 9)))
+    assert found is not None
+    assert [one for one in found.must if one.key == "acl"] == [AnyOf("acl", (1, 2)), AnyOf("acl", (2, 9))]
+    assert restrict(make_scope(1, 2), Filters(nodes=())) is None
+
+
 def test_an_unknown_time_lies_within_no_bounds() -> None:
     found = restrict(make_scope(1), Filters(modified_until=50))
     assert found is not None

@@ -99,3 +99,30 @@ def test_newer_documents_win_where_asked_and_no_score_falls_below_its_floor() ->
 def test_a_date_to_come_counts_as_new() -> None:
     (only,) = shape_up([candidate("a/0", 0.4, days=-10)], Shape(recency_days=1), 4, at=NOW)
     assert only.passage.score == 0.4
+
+
+WORDS = " ".join(f"word{number}" for number in range(40))
+
+
+def test_nearly_alike_texts_collapse_only_where_asked() -> None:
+    found = [
+        candidate("a/0", title="2023", text=WORDS),
+        candidate("b/0", title="2024", text=WORDS.upper().replace("WORD7 ", "other ")),
+        candidate("c/0", title="2025", text=WORDS.replace("word", "others ")),
+        candidate("d/0", title="2026", text=WORDS, classification="public"),
+    ]
+    assert shown(found) == ["a/0", "b/0", "c/0", "d/0"]
+    chosen = shape_up(found, Shape(collapse="near"), 4, at=NOW)
+    assert [one.passage.chunk for one in chosen] == ["a/0", "c/0", "d/0"]
+    assert [one.chunk for one in chosen[0].passage.also] == ["b/0"]
+
+
+def test_short_texts_are_nearly_alike_only_where_their_words_are_the_same() -> None:
+    found = [candidate("a/0", text="Ten days."), candidate("b/0", text="ten  days"), candidate("c/0", text="Two days.")]
+    assert shown(found, Shape(collapse="near")) == ["a/0", "c/0"]
+
+
+def test_a_row_of_small_changes_joins_no_two_ends() -> None:
+    steps = [" ".join(f"word{number + 3 * step}" for number in range(40)) for step in range(4)]
+    found = [candidate(f"{name}/0", text=text) for name, text in zip("abcd", steps, strict=True)]
+    assert shown(found, Shape(collapse="near")) == ["a/0", "c/0"]

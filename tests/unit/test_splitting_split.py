@@ -83,6 +83,14 @@ def test_small_sections_of_one_parent_share_a_chunk_with_their_headings_as_lines
     assert chunk.heading == "Valve manual"
 
 
+def test_sections_with_something_to_say_share_no_chunk() -> None:
+    """What is said of many subjects is found by none: two sections of half a chunk each stay apart."""
+    words = " ".join(["The valve is checked for leaks."] * 13)
+    chunks = chunks_of(document(heading("One", 2), text(words), heading("Two", 2), text(words)))
+    assert [chunk.heading for chunk in chunks] == ["One", "Two"]
+    assert sum(chunk.tokens for chunk in chunks) < 200
+
+
 def test_sections_of_different_parents_stay_apart() -> None:
     parts = [heading("A"), heading("A1", 2), text("One."), heading("B"), heading("B1", 2), text("Two.")]
     assert [chunk.heading for chunk in chunks_of(document(*parts))] == ["A > A1", "B > B1"]
