@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from celery import Celery
+from celery.schedules import crontab
 
 from core.errors import SettingError
 from core.settings import Settings
@@ -21,6 +22,8 @@ QUEUES: Final = {
     "sweep": "ambit.maintain",
 }
 SWEEP_S: Final = 5.0
+RECONCILE: Final = crontab(hour="3", minute="17")
+"""When the index is compared with SQL, in UTC: by the clock, so that a beat which restarts each day does it too."""
 TASK_LIMIT_S: Final = 3600
 SOFT_LIMITS_S: Final = {
     "list": 3000,
@@ -31,6 +34,7 @@ SOFT_LIMITS_S: Final = {
     "purge": 900,
     "profile": 900,
     "sweep": 300,
+    "reconcile": 3000,
 }
 """After so long a turn is told to end: what it has in hand counts as failed for now and is tried again."""
 GRACE_S: Final = 120
@@ -66,7 +70,8 @@ def make_app(settings: Settings, *, prefix: str = "") -> Celery:
         broker_transport_options=_transport(settings),
         task_default_queue=prefix + QUEUES["sweep"],
         beat_schedule={
-            "sweep": {"task": "ambit.sweep", "schedule": SWEEP_S, "options": {"expires": SWEEP_S, **limits("sweep")}}
+            "sweep": {"task": "ambit.sweep", "schedule": SWEEP_S, "options": {"expires": SWEEP_S, **limits("sweep")}},
+            "reconcile": {"task": "ambit.reconcile", "schedule": RECONCILE, "options": limits("reconcile")},
         },
         beat_scheduler="workers.beat:ReportingScheduler",
         ambit_queue_prefix=prefix,

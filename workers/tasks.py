@@ -19,6 +19,7 @@ from ingest.directories.sync import sync_due
 from ingest.dispatch import work_waits
 from ingest.housekeeping import Housekeeping
 from ingest.pipeline import Pipeline
+from ingest.reconcile import repair
 from ingest.schedule import start_due
 from ingest.stages import STAGES
 from workers.app import make_app
@@ -75,6 +76,10 @@ class Worker:
         if self._housekeeping is not None:
             self._housekeeping.tend()
 
+    def reconcile(self) -> None:
+        """Compares the index with SQL and mends it; what a turn cut short left is found by the next."""
+        repair(self.pipeline())
+
     def close(self, **_: Any) -> None:
         """Stops this process's parsers and connections."""
         with self._lock:
@@ -96,8 +101,12 @@ def worker_app(settings: Settings, *, prefix: str = "") -> Celery:
     def sweep() -> None:
         worker.sweep()
 
+    def reconcile() -> None:
+        worker.reconcile()
+
     app.task(name="ambit.step", Strategy=CHECKED)(step)
     app.task(name="ambit.sweep", Strategy=CHECKED)(sweep)
+    app.task(name="ambit.reconcile", Strategy=CHECKED)(reconcile)
     worker_process_shutdown.connect(worker.close, weak=False)
     return app
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
 
-from core.tables import Run, Source
+from core.tables import ChunkPoint, Run, Source
 from ingest.stages import STAGES
 from tests.factories.children import Child, wait_for
 from tests.factories.fault_child import free_port
@@ -105,3 +106,22 @@ def test_the_beat_starts_what_sql_says_is_due_and_a_worker_tells_of_it(tmp_path:
             session.scalars(select(Source)).one().schedule = {}
         fleet.stop()
         assert len(fleet.place.documents()) == FILES
+
+
+def test_a_worker_compares_the_index_with_sql_when_it_is_told_to(tmp_path: Path, urls: dict[str, str]) -> None:
+    with fleet_of(tmp_path, urls) as fleet:
+        fleet.start([], beat=True)
+        fleet.await_end(fleet.start_sync())
+        noted = _noted(fleet)
+        assert noted >= FILES
+        with fleet.place.db.write() as session:
+            session.execute(delete(ChunkPoint))
+        told = fleet.app().conf.beat_schedule["reconcile"]
+        assert told["schedule"].is_due(datetime.now(UTC) - timedelta(days=1, minutes=1)).is_due
+        fleet.app().send_task(told["task"], queue=fleet.queue("finish"), **told["options"])
+        wait_for(lambda: _noted(fleet) == noted)
+
+
+def _noted(fleet: Fleet) -> int:
+    with fleet.place.db.read() as session:
+        return session.scalar(select(func.count()).select_from(ChunkPoint)) or 0
