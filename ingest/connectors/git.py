@@ -32,6 +32,7 @@ from ingest.model import (
     Upsert,
     VanishedError,
 )
+from ingest.permissions import access_only
 
 CHECKPOINT_EVERY = 500
 _LFS = b"version https://git-lfs.github.com/spec/"
@@ -119,6 +120,14 @@ class GitConnector:
         yield from tree.nodes()
         yield from tree.problems
         yield from self._files(tree, commit, since if changed is not None else None, changed, state if resumed else {})
+
+    def permissions(self, cursor: JsonObject | None) -> Iterator[Change]:
+        """The access of what the commits since `cursor` changed; of all files where they changed access.
+
+        Raises:
+            SourceError: as of `changes`.
+        """
+        yield from access_only(self.changes(cursor))
 
     def fetch(self, item: ItemRef) -> Content:
         """The file as it was listed, if the branch still holds it so.

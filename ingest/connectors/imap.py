@@ -31,6 +31,7 @@ from ingest.model import (
     Upsert,
     VanishedError,
 )
+from ingest.permissions import access_only
 from policies.model import AccessSpec
 
 CHECKPOINT_EVERY = 200
@@ -96,6 +97,14 @@ class ImapConnector:
             for change in self._folder(folder, known):
                 yield change if change is not None else Checkpoint(self._cursor(known, full=full), full=full)
         yield Checkpoint(self._cursor(known, full=False), complete=True, full=full)
+
+    def permissions(self, cursor: JsonObject | None) -> Iterator[Change]:
+        """Who reads the mail that came since `cursor`; who reads an earlier one never changes.
+
+        Raises:
+            SourceError: as of `changes`.
+        """
+        yield from access_only(self.changes(cursor))
 
     def fetch(self, item: ItemRef) -> Content:
         """The mail, or one attachment.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
@@ -14,7 +15,7 @@ from core.errors import AmbitError
 from core.outbound import USER_AGENT, Outbound, origin, shown
 from ingest.connectors.http import BUSY, Polite, expect, item_error, refused, secret_headers, source_error
 from ingest.connectors.web_config import WebConfig
-from ingest.connectors.web_crawl import Crawl, Wanted
+from ingest.connectors.web_crawl import Crawl, Wanted, root
 from ingest.connectors.web_page import normal
 from ingest.connectors.web_robots import MAX_BYTES as ROBOTS_BYTES
 from ingest.connectors.web_robots import Robots, parse_robots
@@ -22,6 +23,7 @@ from ingest.connectors.web_sitemap import MAX_BYTES as SITEMAP_BYTES
 from ingest.connectors.web_sitemap import Entry, SitemapError, read_sitemap
 from ingest.model import (
     Change,
+    Checkpoint,
     ConnectorConfig,
     ConnectorContext,
     Content,
@@ -30,6 +32,7 @@ from ingest.model import (
     SourceError,
     VanishedError,
 )
+from ingest.permissions import access_only
 
 MOST_SITEMAPS = 500
 
@@ -77,6 +80,19 @@ class WebConnector:
         self._refresh_robots()
         crawl = Crawl(self._config, self._context, self._polite, self._headers, self._allowed)
         return crawl.run(cursor, self._listed if self._config.sitemap else self._started)
+
+    def permissions(self, cursor: JsonObject | None) -> Iterator[Change]:
+        """Access is the registration's by path: once every page was told, no page is asked for until that changes.
+
+        Raises:
+            SourceError: as of `changes`.
+        """
+        told: JsonObject = {"told": self._config.access_fingerprint}
+        if cursor == told:
+            yield root(self._config, self._context)
+            yield Checkpoint(told, complete=True, full=False)
+        else:
+            yield from access_only(_ending(self.changes(cursor if cursor and "told" not in cursor else None), told))
 
     def fetch(self, item: ItemRef) -> Content:
         """The page as it is now; its access is the registration's, whatever the page says.
@@ -157,3 +173,10 @@ class WebConnector:
         text = answer.body.decode("utf-8", "replace") if answer.status == 200 else ""
         self._robots = parse_robots(text, USER_AGENT.partition("/")[0])
         self._polite.delay_s = max(self._config.delay_s, self._robots.delay_s)
+
+
+def _ending(changes: Iterator[Change], cursor: JsonObject) -> Iterator[Change]:
+    """A listing that ends with `cursor` where every page was seen, else with one that begins anew."""
+    for one in changes:
+        ends = isinstance(one, Checkpoint) and one.complete
+        yield replace(one, cursor=cursor if one.full else {}) if isinstance(one, Checkpoint) and ends else one

@@ -52,6 +52,11 @@ class WebConfig(ConnectorConfig):
         shape = self.model_dump_json(exclude={"rules", "delay_s", "timeout_s"})
         return hashlib.blake2b(shape.encode(), digest_size=8).hexdigest()
 
+    @property
+    def access_fingerprint(self) -> str:
+        """Changes when any page's access may."""
+        return hashlib.blake2b(self.model_dump_json().encode(), digest_size=8).hexdigest()
+
     def within(self, url: str) -> bool:
         """Whether an address is below the prefix, also as a server reads it that decodes `%2e%2e`."""
         if origin(url) != origin(self.prefix):

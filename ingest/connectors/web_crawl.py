@@ -64,7 +64,7 @@ class Crawl:
         Raises:
             SourceError: a start page does not answer.
         """
-        yield NodeChange("", None, httpx.URL(self._config.prefix).host, self._root())
+        yield root(self._config, self._context)
         self._begin(cursor, seeds)
         since = 0
         while self._queue and len(self._pages) < self._config.max_pages:
@@ -80,9 +80,6 @@ class Crawl:
                 "#limit", "too_many_objects", f"more than {limit} pages; narrow the prefix or raise max_pages"
             )
         yield Checkpoint(self._state(done=True), complete=True, full=self._full)
-
-    def _root(self) -> Any:
-        return replace(self._context.root_access, mode="break")
 
     def _begin(self, cursor: JsonObject | None, seeds: Callable[[], Iterator[Wanted]]) -> None:
         state = cursor if cursor and cursor.get("config") == self._config.fingerprint else {}
@@ -219,3 +216,8 @@ def _date(text: str | None) -> datetime | None:
         return parsedate_to_datetime(text)
     except (TypeError, ValueError):
         return instant(text)
+
+
+def root(config: WebConfig, context: ConnectorContext) -> NodeChange:
+    """The site itself, with the registration's access."""
+    return NodeChange("", None, httpx.URL(config.prefix).host, replace(context.root_access, mode="break"))

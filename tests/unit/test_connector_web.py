@@ -12,12 +12,13 @@ import pytest
 
 from core.errors import InvalidError
 from ingest.connectors import registry, web_crawl
-from ingest.connectors.conformance import items_of
+from ingest.connectors.conformance import accesses_of, items_of, nodes_of
 from ingest.connectors.web_config import WebConfig
 from ingest.connectors.web_page import normal, read_page
 from ingest.connectors.web_robots import parse_robots
 from ingest.connectors.web_sitemap import SitemapError, instant, read_sitemap
 from ingest.model import Change, Checkpoint, Connector, ConnectorContext, ItemError, Problem, SourceError, VanishedError
+from ingest.permissions import crawl
 from policies.model import access_spec
 from tests.factories.http_site import Reply, Site, page, serving
 
@@ -373,3 +374,38 @@ def test_broken_html_is_read_as_far_as_it_goes() -> None:
 def test_settings_that_make_no_sense_are_refused(change: dict[str, Any], said: str, site: Site) -> None:
     with pytest.raises(InvalidError, match=said):
         connect(site, **change)
+
+
+def crawled(site: Site, cursor: dict[str, Any] | None = None, **config: Any) -> list[Change]:
+    with closing(connect(site, **config)) as connector:
+        return list(crawl(connector, cursor))
+
+
+def test_a_crawl_of_access_asks_for_no_page_once_all_were_told(site: Site) -> None:
+    first = crawled(site)
+    assert set(accesses_of(first)) == set(items_of(listing(site)))
+    site.requests.clear()
+    again = crawled(site, end(first).cursor)
+    assert (nodes_of(again), site.requests) == (nodes_of(first), [])
+    assert (end(again).complete, end(again).access_complete, end(again).full) == (True, True, False)
+    rules = [{"paths": ["deep/**"], "inherit": False, "allow": ["group:b"]}]
+    changed = crawled(site, end(again).cursor, rules=rules)
+    stated = {one.id.removeprefix(f"{site.url}/docs/") for one in accesses_of(changed).values() if one.access}
+    assert stated == {"deep/c", "deep/d.pdf"}
+
+
+def test_a_crawl_of_access_that_missed_a_page_asks_again(site: Site) -> None:
+    good = site.routes["/docs/a"]
+    site.routes["/docs/a"] = Reply(500)
+    missed = crawled(site)
+    site.routes["/docs/a"] = good
+    assert f"{site.url}/docs/a" in accesses_of(crawled(site, end(missed).cursor))
+
+
+def test_a_crawl_of_access_that_was_cut_off_goes_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_crawl, "CHECKPOINT_EVERY", 2)
+    whole = crawled(site)
+    rest = next(one for one in whole if isinstance(one, Checkpoint))
+    after = crawled(site, rest.cursor)
+    assert end(after) == end(whole)
+    assert 0 < len(accesses_of(after)) < len(accesses_of(whole))
