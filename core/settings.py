@@ -168,7 +168,7 @@ class Settings(BaseSettings):
     fusion: Literal["dbsf", "rrf"] = Field(
         "dbsf",
         description="How hits by meaning and by terms become one list: `dbsf` by scores, best or level on the labelled "
-        "sets of `bench/`; `rrf` by ranks, with weights, on the embedded index alone.",
+        "sets of `bench/`; `rrf` by ranks, with weights.",
     )
     fusion_k: int = Field(10, ge=1, le=1000, description="How slowly the worth of a rank falls, under `rrf`.")
     fusion_weights: tuple[float, float] = Field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from embed.index.base import Hit, Point, SearchRequest
+from embed.index.base import Fusion, Hit, Point, SearchRequest
 from embed.index.filters import AnyOf, Restriction, Within, tenant_clause
 from embed.index.points import DENSE, SPARSE, payload_to_json
 from embed.index.server_options import TENANT_KEY
@@ -43,7 +43,16 @@ def server_query(
         models.Prefetch(query=query, using=using, params=params, filter=only, limit=depth)
         for query, using, params in legs
     ]
-    return {**common, "prefetch": prefetch, "query": models.FusionQuery(fusion=models.Fusion.DBSF)}
+    return {**common, "prefetch": prefetch, "query": _fusing(request.fusion)}
+
+
+def _fusing(fusion: Fusion) -> models.FusionQuery | models.RrfQuery:
+    """The server's fusion; weights are in the order of the legs."""
+    from qdrant_client import models
+
+    if fusion.method == "dbsf":
+        return models.FusionQuery(fusion=models.Fusion.DBSF)
+    return models.RrfQuery(rrf=models.Rrf(k=fusion.k, weights=list(fusion.weights)))
 
 
 def server_filter(must: Sequence[AnyOf | Within], must_not: Sequence[AnyOf] = ()) -> models.Filter:

@@ -18,6 +18,7 @@ from core.errors import ConflictError, InvalidError
 from embed.index.base import (
     CollectionSpec,
     Filters,
+    Fusion,
     Hit,
     IndexUnavailableError,
     Payload,
@@ -137,6 +138,28 @@ def test_hybrid_finds_by_either_leg(index: VectorIndex) -> None:
     assert {1, 20} <= chunks(hits)
 
 
+class TestFusion:
+    """Point 1 is nearest in meaning and 2 in terms, of many."""
+
+    def found(self, index: VectorIndex, fusion: Fusion) -> list[Hit]:
+        others = [make_point(number, terms=(8, 20 + number)) for number in range(3, 12)]
+        index.upsert(NAME, [make_point(1, terms=(8,)), make_point(2, terms=(7,)), *others])
+        request = SearchRequest(make_vector(1), make_sparse(7), limit=2, fusion=fusion)
+        return index.search(NAME, request, make_scope(1))
+
+    @pytest.mark.parametrize(("weights", "first"), [((5.0, 1.0), 1), ((1.0, 5.0), 2)])
+    def test_the_heavier_leg_decides(self, index: VectorIndex, weights: tuple[float, float], first: int) -> None:
+        assert self.found(index, Fusion("rrf", 1, weights))[0].id == point_name(first)
+
+    def test_ranks_and_scores_give_other_scores(self, index: VectorIndex) -> None:
+        by_score, by_rank = (self.found(index, Fusion(one)) for one in ("dbsf", "rrf"))
+        assert by_rank[0].score <= 2 / 10 < by_score[0].score
+
+    def test_a_larger_k_makes_less_of_the_first_rank(self, index: VectorIndex) -> None:
+        steep, flat = (self.found(index, Fusion("rrf", k))[0].score for k in (1, 100))
+        assert steep > flat
+
+
 def test_each_leg_alone(index: VectorIndex) -> None:
     index.upsert(NAME, [make_point(1, terms=(5,)), make_point(2, terms=(6,)), make_point(3, terms=())])
     assert chunks(find(index, make_scope(1), near=None, terms=(6,))) == {2}
@@ -231,6 +254,9 @@ def test_many_nodes(index: VectorIndex) -> None:
         (Filters(sources=(2, 3)), {3}),
         (Filters(sources=(3,)), set()),
         (Filters(sources=()), set()),
+        (Filters(nodes=(1, 2)), {1, 2, 3, 4}),
+        (Filters(nodes=(2,)), set()),
+        (Filters(nodes=()), set()),
         (Filters(facets=((10,),)), {1, 2}),
         (Filters(facets=((10, 30),)), {1, 2, 3}),
         (Filters(facets=((10,), (20,))), {2}),

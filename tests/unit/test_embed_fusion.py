@@ -35,23 +35,12 @@ def request(fusion: Fusion) -> SearchRequest:
     return SearchRequest(make_vector(1), make_sparse(7), limit=2, fusion=fusion)
 
 
-@pytest.mark.parametrize(("weights", "first"), [((5.0, 1.0), 1), ((1.0, 5.0), 2)])
-def test_the_heavier_leg_decides(index: EdgeIndex, weights: tuple[float, float], first: int) -> None:
-    found = index.search(NAME, request(Fusion("rrf", 1, weights)), make_scope(1))
-    assert found[0].id == point_name(first)
-
-
 def test_searches_that_come_together_keep_their_weights(index: EdgeIndex) -> None:
     restriction = restrict(make_scope(1), Filters())
     assert restriction is not None
     weights = [(5.0, 1.0), (5.0, 1.0), (1.0, 5.0), (1.0, 5.0)]
     found = index.search_many(NAME, [(request(Fusion("rrf", 1, one)), restriction) for one in weights])
     assert [hits[0].id for hits in found] == [point_name(one) for one in (1, 1, 2, 2)]
-
-
-def test_ranks_and_scores_give_other_scores(index: EdgeIndex) -> None:
-    by_score, by_rank = (index.search(NAME, request(Fusion(one)), make_scope(1)) for one in ("dbsf", "rrf"))
-    assert by_rank[0].score <= 2 / 10 < by_score[0].score
 
 
 def test_settings_choose(tmp_path: Path) -> None:
@@ -66,7 +55,6 @@ def test_settings_choose(tmp_path: Path) -> None:
         ({"fusion_weights": (2.0, 1.0)}, "set fusion to rrf"),
         ({"fusion": "rrf", "fusion_weights": (0.0, 1.0)}, "above 0"),
         ({"fusion": "rrf", "fusion_weights": (1.0, float("nan"))}, "above 0"),
-        ({"fusion": "rrf", "index_url": "http://127.0.0.1:6333"}, "Qdrant server"),
     ],
 )
 def test_what_cannot_be_had_is_refused(tmp_path: Path, given: dict[str, Any], told: str) -> None:

@@ -10,7 +10,8 @@ from qdrant_client.conversions.conversion import grpc_to_payload
 
 from tests.factories.qdrant.refusal import chosen, only, unknown, wrong
 
-_FUSIONS = {messages.Fusion.DBSF: engine.Fusion.Dbsf, messages.Fusion.RRF: lambda: engine.Fusion.Rrf(k=2)}
+_RRF_K = 2
+_FUSIONS = {messages.Fusion.DBSF: engine.Fusion.Dbsf, messages.Fusion.RRF: lambda: engine.Fusion.Rrf(k=_RRF_K)}
 
 
 def to_id(sent: Any) -> Any:
@@ -99,12 +100,20 @@ def _limit(sent: Any) -> int:
 def _scoring(sent: Any) -> Any:
     if not sent.HasField("query"):
         raise unknown("a query without a query")
-    if chosen(sent.query, "variant", "nearest", "fusion") == "fusion":
+    kind = chosen(sent.query, "variant", "nearest", "fusion", "rrf")
+    if kind != "nearest":
         if not sent.prefetch:
             raise wrong("Fusion queries must have at least one prefetch")
-        return _FUSIONS[sent.query.fusion]()
+        return _FUSIONS[sent.query.fusion]() if kind == "fusion" else _by_ranks(sent.query.rrf, len(sent.prefetch))
     nearest = sent.query.nearest
     return engine.Query.Nearest(_raw(nearest, chosen(nearest, "variant", "dense", "sparse")), using=sent.using)
+
+
+def _by_ranks(sent: Any, legs: int) -> Any:
+    only(sent, "k", "weights")
+    if len(sent.weights) not in {0, legs}:
+        raise wrong(f"there are {len(sent.weights)} weights for {legs} prefetches")
+    return engine.Fusion.Rrf(k=sent.k if sent.HasField("k") else _RRF_K, weights=list(sent.weights) or None)
 
 
 def _vector(sent: Any) -> Any:
