@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +160,41 @@ def test_an_unknown_field_is_refused_and_an_unknown_value_finds_nothing(
         ask(installation, "ana", "leave", narrowing=Narrowing(facets={"colour": ["red"], "path": ["a.md"]}))
     assert [one["field"] for one in refused.value.extra["errors"]] == ["filters.facets.colour"]
     assert ask(installation, "ana", "leave", narrowing=Narrowing(facets={"author": ["nobody"]})).passages == ()
+
+
+GERMAN = "Die Reisekosten werden nach der Reise mit allen Belegen bei der Buchhaltung eingereicht und dort geprüft."
+ENGLISH = "Travel expenses are handed in with all receipts at the accounting department, which checks them afterwards."
+
+
+@pytest.mark.parametrize(
+    ("narrowing", "names"),
+    [
+        (Narrowing(), {"old.md", "new.md", "reise.md", "mail.eml"}),
+        (Narrowing(facets={"path": ["travel/2020"]}), {"old.md"}),
+        (Narrowing(facets={"path": ["travel"]}), {"old.md", "new.md"}),
+        (Narrowing(facets={"language": ["de"]}), {"reise.md"}),
+        (Narrowing(facets={"language": ["de"], "path": ["travel"]}), set()),
+        (Narrowing(facets={"mime": ["message/rfc822"]}), {"mail.eml"}),
+        (Narrowing(facets={"author": ["Ana Alder <ana@example.com>"]}), {"mail.eml"}),
+        (Narrowing(modified_until=datetime(2021, 1, 1, tzinfo=UTC)), {"old.md"}),
+        (Narrowing(modified_from=datetime(2021, 1, 1, tzinfo=UTC), facets={"path": ["travel"]}), {"new.md"}),
+    ],
+)  # fmt: skip
+def test_what_ingestion_found_out_can_be_narrowed_to(
+    installation: Installation, tmp_path: Path, narrowing: Narrowing, names: set[str]
+) -> None:
+    mail = "From: Ana Alder <ana@example.com>\nTo: bob@example.com\nSubject: Travel\n\n"
+    root = tmp_path / "files"
+    (root / "travel" / "2020").mkdir(parents=True)
+    (root / "travel" / "2020" / "old.md").write_text(f"# Old\n\n{ENGLISH}", "utf-8")
+    os.utime(root / "travel" / "2020" / "old.md", (1_590_000_000, 1_590_000_000))
+    fill(
+        installation,
+        root,
+        {"travel/new.md": f"# New\n\n{ENGLISH}", "reise.md": f"# Reise\n\n{GERMAN}", "mail.eml": mail + ENGLISH},
+    )
+    asked = ask(installation, "ana", "travel expenses", narrowing=narrowing, shape=Shape(collapse="off"))
+    assert {name for passage in asked.passages for name in uris(passage)} == names
 
 
 def test_a_label_narrows_to_where_it_holds(installation: Installation, tmp_path: Path) -> None:

@@ -47,3 +47,6 @@ def test_options_earlier_turns_and_copies(ambit: Installation) -> None:
     asked = {"query": "And how is it paid?", "top_k": 1, "history": history}
     answer = ambit.chat("/v1/query", "ana", asked).json()
     assert [one["title"] for one in answer["passages"]] == ["Leave"]
+    assert ambit.found("ana", asked["query"], top_k=1, history=history) == ["Leave"]
+    trains = [{"role": "user", "content": "Which class is it by train, the second?"}]
+    assert ambit.found("ana", asked["query"], top_k=1, history=trains) == ["Trains"]

@@ -261,6 +261,23 @@ def test_a_server_mends_a_lost_index_by_itself(made: Installation) -> None:
     assert made.search("ana", "subject0")
 
 
+def test_a_server_compares_everything_when_a_day_has_passed(
+    made: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A point that stands under the wrong node changes no number of points, so only the comparison finds it."""
+    collection = made.runtime.stack.generation().collection
+    (name, *_), *_ = made.runtime.stack.index.scan(collection)
+    made.runtime.stack.index.place(collection, [name], acl=77)
+    assert verify(made.runtime.pipeline).misplaced == 1
+    monkeypatch.setattr(keeper, "COMPARE_S", 0.0)
+    one = Keeper(made.runtime.pipeline)
+    one.start()
+    try:
+        waited(lambda: verify(made.runtime.pipeline).agree)
+    finally:
+        one.stop()
+
+
 def test_a_failing_keeper_tries_again(made: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = threading.Semaphore(0)
 
