@@ -69,6 +69,7 @@ class ServerIndex:
         self._client = client
         self._checked = client is not None
         self._lock = threading.Lock()
+        self._closings = 0
         self._dimensions: dict[str, int] = {}
 
     def ensure(self, spec: CollectionSpec) -> None:
@@ -163,6 +164,7 @@ class ServerIndex:
         """Closes the connection; the next use opens another."""
         with self._lock:
             client, self._client = self._client, None
+            self._closings += 1
         if client is not None:
             client.close()
 
@@ -211,6 +213,7 @@ class ServerIndex:
         from qdrant_client.common.client_exceptions import QdrantException
         from qdrant_client.http.exceptions import ApiException
 
+        closings = self._closings
         try:
             yield self._connected()
         except grpc.RpcError as error:
@@ -222,6 +225,10 @@ class ServerIndex:
             raise IndexUnavailableError(f"the vector index at {self._url} failed: {code}") from error
         except (ApiException, QdrantException) as error:
             raise IndexUnavailableError(f"the vector index at {self._url} failed: {type(error).__name__}") from error
+        except (ValueError, RuntimeError) as error:  # what the client raises that is closed, among others
+            if self._closings == closings:
+                raise
+            raise IndexUnavailableError(f"the connection to the vector index at {self._url} was closed") from error
 
     def _connected(self) -> QdrantClient:
         """The client; which server it speaks to is asked until one has answered, by no thread for another."""

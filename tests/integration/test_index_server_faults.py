@@ -238,3 +238,16 @@ def test_a_collection_that_was_lost_is_made_anew_in_another_shape(lasting: Priva
     index.ensure(CollectionSpec(NAME, DIMENSION + 1))
     index.upsert(NAME, [make_point(1, dense=make_vector(1, DIMENSION + 1))])
     assert index.count(NAME) == 1
+
+
+def test_a_call_that_a_close_overtakes_fails_like_any_other_and_the_next_one_connects_again(index: ServerIndex) -> None:
+    def overtaken() -> None:
+        with index._calls(NAME) as client:
+            index.close()
+            client.count(NAME)
+
+    with pytest.raises(IndexUnavailableError, match="was closed"):
+        overtaken()
+    with pytest.raises(ValueError, match="a fault of ours"), index._calls(NAME):
+        raise ValueError("a fault of ours")
+    assert answers(index)
