@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from core.jobs import Claim
+from core.memory import Trimmer
 from core.tables import Item, Run
 from ingest.catalogue import stage as catalogue
 from ingest.dispatch import claim_items, claim_run, work_waits
@@ -98,14 +99,19 @@ def profile_step(pipeline: Pipeline) -> bool:
     return catalogue.profile_versions(pipeline) > 0
 
 
+_trim = Trimmer()
+
+
 def _measured(stage: str, step: Step) -> Step:
-    """The step, with its length counted where it did something."""
+    """The step, with its length counted where it did something; what it freed goes back to the system now and then."""
 
     def measured(pipeline: Pipeline) -> bool:
         with pipeline.meter.turn(stage) as worked:
             busy = step(pipeline)
             if busy:
                 worked.append(True)
+        if busy:
+            _trim()
         return busy
 
     return measured
