@@ -69,6 +69,14 @@ class Installation:
         self.drain(limit_s=limit_s)
         return self.run(run)
 
+    def crawl(self) -> Run:
+        """One crawl of access data, and not yet what follows from it."""
+        run = self.start(kind="permissions")
+        while self.run(run).state in ("queued", "listing", "working"):
+            for stage in ("list", "place", "finish"):
+                STAGES[stage](self.runtime.pipeline)
+        return self.run(run)
+
     def drain(self, *, limit_s: float = 120.0) -> None:
         """Does every stage in turn until nothing is left, not even what waits for a retry."""
         ends = time.monotonic() + limit_s

@@ -48,17 +48,6 @@ def found(place: Installation, user: str) -> list[str]:
     return sorted(one.title for one in place.search(user, "duck"))
 
 
-def crawl(place: Installation) -> Run:
-    """One crawl, and not yet what follows from it."""
-    from ingest.stages import STAGES
-
-    run = place.start(kind="permissions")
-    while place.run(run).state in ("queued", "listing", "working"):
-        for stage in ("list", "place", "finish"):
-            STAGES[stage](place.runtime.pipeline)
-    return place.run(run)
-
-
 def test_a_right_that_is_taken_is_gone_without_a_listing_of_content(
     place: Installation, source: ScriptedSource
 ) -> None:
@@ -66,7 +55,7 @@ def test_a_right_that_is_taken_is_gone_without_a_listing_of_content(
     assert found(place, "bob") == ["a", "b"]
     source.things["a"].access = ANA
     encoded = place.encoder.encoded
-    run = crawl(place)
+    run = place.crawl()
     assert (run.state, run.kind, run.widened) == ("succeeded", "permissions", 0)
     assert found(place, "bob") == ["b"]
     assert found(place, "ana") == ["a", "b"]
@@ -78,7 +67,7 @@ def test_a_right_that_is_taken_is_gone_without_a_listing_of_content(
 def test_a_container_that_narrows_holds_at_once(place: Installation, source: ScriptedSource) -> None:
     place.sync()
     source.nodes[""] = ANA
-    crawl(place)
+    place.crawl()
     assert found(place, "bob") == []
     assert found(place, "ana") == ["a", "b"]
 
@@ -90,7 +79,7 @@ def test_a_wider_audience_of_an_unchanged_text_holds_after_the_crawl(
     place.sync()
     assert found(place, "bob") == ["b"]
     source.things["a"].access = None
-    assert crawl(place).widened == 1
+    assert place.crawl().widened == 1
     assert found(place, "bob") == ["a", "b"]
     place.check_consistent()
 
@@ -99,7 +88,7 @@ def test_a_wider_audience_of_a_changed_text_waits_for_that_text(place: Installat
     source.put("a", "A duck has a secret.", access=ANA)
     place.sync()
     source.put("a", "A duck has no secret.", access=None)
-    crawl(place)
+    place.crawl()
     assert found(place, "bob") == ["b"], "the old text has the new audience"
     place.sync()
     assert found(place, "bob") == ["a", "b"]
@@ -115,7 +104,7 @@ def test_a_container_that_widens_waits_for_the_content_sync_that_the_crawl_asks_
     place.sync()
     source.nodes["room"] = EVERYONE
     source.put("a", "A duck has no secret.", node="room")
-    crawl(place)
+    place.crawl()
     assert found(place, "bob") == ["b"], "the old text has the new audience"
     with place.db.read() as session:
         following = session.scalars(select(Run).where(Run.state == "queued")).one()
@@ -137,10 +126,10 @@ def test_only_a_complete_crawl_makes_access_data_fresh(place: Installation, sour
     before = fresh()
     if isinstance(source, CrawledSource):
         source.crawl_error = SourceError("it does not answer")
-        assert crawl(place).state == "failed"
+        assert place.crawl().state == "failed"
         assert fresh() == before
         source.crawl_error = None
-    run = crawl(place)
+    run = place.crawl()
     assert fresh() == run.started_at > before
 
 
@@ -150,7 +139,7 @@ def test_a_crawl_that_fails_keeps_what_it_narrowed(place: Installation, source: 
     place.sync()
     source.nodes[""] = ANA
     source.crawl_error = SourceError("it does not answer")
-    assert crawl(place).state == "failed"
+    assert place.crawl().state == "failed"
     assert found(place, "bob") == []
 
 
@@ -161,10 +150,10 @@ def test_a_crawl_goes_on_from_its_own_cursor_and_states_groups(place: Installati
     place.sync()
     assert found(place, "bob") == ["b"]
     source.groups["wiki.readers"] = ("user:bob",)
-    crawl(place)
+    place.crawl()
     assert found(place, "bob") == ["a", "b"]
     source.groups["wiki.readers"] = ()
-    crawl(place)
+    place.crawl()
     assert found(place, "bob") == ["b"]
     assert source.cursors == [None, {"seen": 1}]
 
@@ -202,7 +191,7 @@ def test_work_in_hand_goes_to_where_the_crawl_says(place: Installation, source: 
     while STAGES["list"](place.runtime.pipeline):
         pass
     source.things["c"].access = ANA
-    crawl(place)
+    place.crawl()
     place.drain()
     assert found(place, "bob") == ["a", "b"]
     assert found(place, "ana") == ["a", "b", "c"]
@@ -261,7 +250,7 @@ def test_a_crawl_that_sends_objects_is_refused(place: Installation, source: Scri
     changes = list(source.changes(None))
     source.permissions = lambda cursor: iter(changes)  # type: ignore[method-assign]
     assert any(isinstance(one, Upsert) for one in changes)
-    run = crawl(place)
+    run = place.crawl()
     assert (run.state, run.error_code) == ("failed", "source_unreachable")
     with place.db.read() as session:
         assert session.scalars(select(Item).where(Item.run_id == run.id)).all() == []

@@ -36,15 +36,6 @@ def found(place: Installation, user: str) -> list[str]:
     return sorted(one.title for one in place.search(user, "duck"))
 
 
-def crawl(place: Installation) -> Run:
-    """One crawl, and not yet what follows from it."""
-    run = place.start(kind="permissions")
-    while place.run(run).state in ("queued", "listing", "working"):
-        for stage in ("list", "place", "finish"):
-            STAGES[stage](place.runtime.pipeline)
-    return place.run(run)
-
-
 def synced_at(place: Installation) -> Any:
     with place.db.read() as session:
         return session.scalars(select(Source)).one().access_synced_at
@@ -75,7 +66,7 @@ def test_a_crawl_of_a_folder_opens_its_access_files_alone(
         return open_file(path, flags, *args, **given)
 
     monkeypatch.setattr(files.os, "open", noting)
-    run = crawl(place)
+    run = place.crawl()
     monkeypatch.undo()
     assert set(opened) == {".access.yaml"}
     assert (found(place, "bob"), found(place, "ana")) == (["open"], ["open", "secret"])
@@ -114,7 +105,7 @@ def test_a_right_that_a_row_takes_away_is_gone_after_the_crawl(place: Installati
     assert found(place, "bob") == ["1"]
     encoded, before = place.encoder.encoded, synced_at(place)
     hr.run("UPDATE note SET readers = 'user:ana' WHERE id = 1")
-    run = crawl(place)
+    run = place.crawl()
     assert (run.state, run.listed, following(place)) == ("succeeded", 2, [])
     assert (found(place, "bob"), found(place, "ana")) == ([], ["1", "2"])
     assert place.encoder.encoded == encoded
@@ -126,14 +117,14 @@ def test_a_right_that_a_row_gives_holds_after_the_listing_that_the_crawl_asks_fo
     place.add_source("files", "sql", hr.config())
     place.sync()
     hr.run("UPDATE note SET readers = 'user:ana,user:bob' WHERE id = 2")
-    crawl(place)
+    place.crawl()
     assert found(place, "bob") == ["1"]
     assert following(place) == [("content", "widening")]
     encoded = place.encoder.encoded
     place.drain()
     assert found(place, "bob") == ["1", "2"]
     assert place.encoder.encoded == encoded
-    crawl(place)
+    place.crawl()
     assert following(place) == [], "nothing is left to ask for"
     place.check_consistent()
 
@@ -142,7 +133,7 @@ def test_a_right_that_a_row_gives_is_not_given_to_its_old_text(place: Installati
     place.add_source("files", "sql", hr.config())
     place.sync()
     hr.run("UPDATE note SET readers = 'user:ana,user:bob', body = 'A duck has no secret.' WHERE id = 2")
-    crawl(place)
+    place.crawl()
     assert found(place, "bob") == ["1"]
     place.drain()
     assert found(place, "bob") == ["1", "2"]
@@ -153,7 +144,7 @@ def test_with_a_cursor_a_right_holds_after_the_crawl_itself(place: Installation,
     place.add_source("files", "sql", hr.config(cursor="changed"))
     place.sync()
     hr.run("UPDATE note SET readers = 'user:ana,user:bob' WHERE id = 2")
-    crawl(place)
+    place.crawl()
     assert (found(place, "bob"), following(place)) == (["1", "2"], [])
 
 
@@ -198,7 +189,7 @@ def test_work_in_hand_is_never_given_to_more_people_by_a_crawl_that_tells_no_ver
         while STAGES[stage](place.runtime.pipeline):
             pass
     source.things["a"].access = access
-    crawl(place)
+    place.crawl()
     source.put("a", "A duck has no secret.", access=access)
     while STAGES["encode"](place.runtime.pipeline):
         pass
