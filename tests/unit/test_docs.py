@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from bench.__main__ import NAMES
 from core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +38,7 @@ def _text(name: str) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-@pytest.mark.parametrize("name", ["settings.md", "errors.md"])
+@pytest.mark.parametrize("name", ["settings.md", "errors.md", "benchmarks.md"])
 def test_generated_parts_are_current(generator: ModuleType, name: str) -> None:
     text = _text(name)
     assert generator.render(DOCS / name) == text, f"docs/{name} is stale: run `make docs`"
@@ -56,6 +57,12 @@ def test_every_connector_has_a_page_made_from_its_schema(generator: ModuleType, 
     assert generator.render(path) == text, f"{path.name} is stale: run `make docs`"
     for heading in ("## Access", "## Limits"):
         assert f"\n{heading}\n" in text, f"{path.name} does not tell of {heading.removeprefix('## ').lower()}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_benchmark_says_what_it_measures(name: str) -> None:
+    told = _text("benchmarks.md").partition("## Results")[0]
+    assert re.search(rf"^- .*`{name}`.*:", told, re.MULTILINE)
 
 
 def test_every_setting_is_documented() -> None:
