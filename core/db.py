@@ -107,6 +107,7 @@ def _sqlite_engine(url: str) -> Engine:
         json_serializer=json_text,
         pool_size=16,
         max_overflow=48,
+        pool_use_lifo=True,  # each connection has pages and statements of its own: few that are warm, not all by turns
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Final
 
-PAUSE_S: Final = 20.0
+PAUSE_S: Final = 10.0
 
 
 class Trimmer:
