@@ -19,6 +19,7 @@ from ingest.model import Content, ItemError
 from ingest.parsing import Limits, landlock, sandbox
 from ingest.parsing.limits import MIB
 from ingest.parsing.sandbox import ParserPool, PoolSettings
+from tests.factories.children import wait_for
 from tests.factories.loopback import Listener
 
 linux = sys.platform.startswith("linux")
@@ -196,7 +197,7 @@ def test_what_a_parser_started_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> 
         assert attacker(pool)("fork") == "refused: PermissionError"
         with pytest.raises(ItemError):
             attacker(pool)("run", command=["/bin/sleep", "600"], timeout_s=1.0)
-    assert [one for one in psutil.process_iter() if _runs_in(one, child.process.pid)] == []
+    wait_for(lambda: not any(_runs_in(one, child.process.pid) for one in psutil.process_iter()), limit_s=20)
 
 
 def _runs_in(process: psutil.Process, group: int) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.audit import Audit
@@ -40,9 +40,11 @@ def test_an_entry_is_committed_when_append_returns(log: QueryLog, sqlite_db: Dat
     assert entries(sqlite_db) == [1]
 
 
-def test_those_who_wait_together_share_a_commit(log: QueryLog, sqlite_db: Database, tenant: int) -> None:
-    commits: list[int] = []
-    event.listen(sqlite_db.engine, "commit", lambda connection: commits.append(1))
+def test_those_who_wait_together_share_a_commit(
+    log: QueryLog, sqlite_db: Database, tenant: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, transactions = sqlite_db.write, list[int]()
+    monkeypatch.setattr(sqlite_db, "write", lambda *given: transactions.append(1) or write(*given))
     begun, go = threading.Event(), threading.Event()
 
     def slow(_: Session) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def test_those_who_wait_together_share_a_commit(log: QueryLog, sqlite_db: Databa
         go.set()
         assert sorted(one.result()["n"] for one in [first, *rest]) == list(range(9))
     assert sorted(entries(sqlite_db)) == list(range(9))
-    assert len(commits) == 2
+    assert len(transactions) == 2
 
 
 def test_one_that_fails_is_told_and_fails_nobody_else(log: QueryLog, sqlite_db: Database, tenant: int) -> None:
