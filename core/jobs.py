@@ -65,10 +65,17 @@ def claim(
     *,
     lease_s: float,
     values: dict[str, Any] | None = None,
+    limit: int | None = None,
 ) -> list[Claim]:
-    """Takes the lease of those of `ids` that are still due, in one statement; `lease_token` counts the claims."""
+    """Takes the lease of those of `ids` that are still due, in one statement; `lease_token` counts the claims.
+
+    Args:
+        limit: most that are taken, those first that come first in `ids`; None: all.
+    """
     key: Any = table.id  # type: ignore[attr-defined]
     taken = select(key).where(key.in_(ids), due(table)).with_for_update(skip_locked=True)
+    if limit is not None and limit < len(ids):
+        taken = taken.order_by(case({id_: place for place, id_ in enumerate(ids)}, value=key)).limit(limit)
     changes = {
         "lease_until": db_in(lease_s),
         "lease_token": table.lease_token + 1,

@@ -20,6 +20,8 @@ OPEN = ("pending", "leased", "waiting")
 UNJUDGED = ("queued", "listing", "held")
 FAIR_SHARE = 0.25
 """Share of the claims that look at turns alone, so that a source of low priority is never starved."""
+SPARE = 8
+"""Times as many items are looked at as are claimed: workers that look at the same time pass over each other's."""
 
 
 def claim_items(session: Session, stage: str, *, limit: int, lease_s: float, backlog: int = 0) -> list[Claim]:
@@ -38,8 +40,8 @@ def claim_items(session: Session, stage: str, *, limit: int, lease_s: float, bac
     order: list[ColumnElement[Any]] = [rows.c.turn, func.random()]
     if random.random() >= FAIR_SHARE:  # noqa: S311 - shares out work, guards nothing
         order.insert(0, rows.c.priority.desc())
-    ids = session.scalars(select(rows.c.id).order_by(*order).limit(limit)).all()
-    return claim(session, Item, ids, lease_s=lease_s, values={"state": "leased"}) if ids else []
+    ids = session.scalars(select(rows.c.id).order_by(*order).limit(limit * SPARE)).all()
+    return claim(session, Item, ids, lease_s=lease_s, values={"state": "leased"}, limit=limit) if ids else []
 
 
 def _ready(stage: str) -> tuple[ColumnElement[bool], ...]:

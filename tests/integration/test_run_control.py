@@ -299,6 +299,19 @@ def test_many_busy_sources_all_get_on(place: Installation, source: ScriptedSourc
     assert set(taken) == runs, "with half of all taken, no source was passed over"
 
 
+def test_workers_that_claim_at_the_same_time_each_get_work(place: Installation, source: ScriptedSource) -> None:
+    if place.db.is_sqlite:
+        pytest.skip("on SQLite they take turns")
+    fill(source)
+    run = place.start()
+    step(place, "list")
+    with place.db.write() as first, place.db.write() as second:
+        mine = dispatch.claim_items(first, "parse", limit=4, lease_s=60)
+        theirs = dispatch.claim_items(second, "parse", limit=4, lease_s=60)
+    oldest = sorted(one.id for one in place.items(run).values())[:8]
+    assert sorted(one.id for one in (*mine, *theirs)) == oldest
+
+
 def test_each_stage_wakes_the_next(place: Installation, source: ScriptedSource) -> None:
     place.settings.__dict__["poll_s"] = 3600.0
     runner = Runner(place.runtime.pipeline)
