@@ -64,9 +64,9 @@ class Runner:
 
     def _loop(self, stages: Sequence[str], woken: threading.Event) -> None:
         while not self._stop.is_set():
-            woken.clear()
             if not self._round(stages):
                 woken.wait(self._pipeline.settings.poll_s)
+            woken.clear()  # a look for work, or the end, follows: nothing that was told by now is lost
 
     def _start_scheduled(self) -> bool:
         """Looks at the schedules once a second."""

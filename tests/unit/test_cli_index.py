@@ -250,14 +250,18 @@ def waited(condition: Any) -> None:
     raise AssertionError("it did not come to that")
 
 
-def test_a_server_mends_a_lost_index_by_itself(made: Installation) -> None:
-    shutil.rmtree(made.settings.index_dir)
+def kept_until_they_agree(made: Installation) -> None:
     one = Keeper(made.runtime.pipeline)
     one.start()
     try:
         waited(lambda: verify(made.runtime.pipeline).agree)
     finally:
         one.stop()
+
+
+def test_a_server_mends_a_lost_index_by_itself(made: Installation) -> None:
+    shutil.rmtree(made.settings.index_dir)
+    kept_until_they_agree(made)
     assert made.search("ana", "subject0")
 
 
@@ -270,12 +274,7 @@ def test_a_server_compares_everything_when_a_day_has_passed(
     made.runtime.stack.index.place(collection, [name], acl=77)
     assert verify(made.runtime.pipeline).misplaced == 1
     monkeypatch.setattr(keeper, "COMPARE_S", 0.0)
-    one = Keeper(made.runtime.pipeline)
-    one.start()
-    try:
-        waited(lambda: verify(made.runtime.pipeline).agree)
-    finally:
-        one.stop()
+    kept_until_they_agree(made)
 
 
 def test_a_failing_keeper_tries_again(made: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
