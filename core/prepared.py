@@ -7,6 +7,7 @@ the database. A `Prepared` statement pays that once; it still runs in the sessio
 from __future__ import annotations
 
 import json
+import threading
 from collections import namedtuple
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -123,6 +124,7 @@ class Prepared:
         row: Any = namedtuple("Row", names)  # type: ignore[misc]  # noqa: PYI024 - the names are data
         self._row: Callable[[Sequence[Any]], Any] = row._make
         self._compiled: dict[str, _Compiled] = {}
+        self._readying = threading.Lock()
 
     def all(self, session: Session, **values: Any) -> list[Any]:
         """The rows, as named tuples.
@@ -146,11 +148,8 @@ class Prepared:
             link, dialect, dispatch = connection.connection, connection.dialect, connection.dispatch
             walled = tenancy.TENANT in connection.get_execution_options()
         compiled = self._compiled.get(dialect.name)
-        if compiled is None:
-            compiled = self._compiled[dialect.name] = _Compiled(self.statement, self._given, dialect)
-        if walled and not compiled.checked:
-            tenancy.check(self.statement)
-            compiled.checked = True
+        if compiled is None or (walled and not compiled.checked):
+            compiled = self._readied(dialect, walled=walled)
         bound = compiled.bound(values)
         try:
             cursor = link.cursor()
@@ -164,6 +163,17 @@ class Prepared:
         except dialect.loaded_dbapi.Error as error:
             raise as_told(error, compiled.text, dialect) from error
         return [compiled.converted(row) for row in found] if compiled.converts else found
+
+    def _readied(self, dialect: Dialect, *, walled: bool) -> _Compiled:
+        """Compiled and, for a session of one tenant, looked at: by the first who comes, for all who wait meanwhile."""
+        with self._readying:
+            compiled = self._compiled.get(dialect.name)
+            if compiled is None:
+                compiled = self._compiled[dialect.name] = _Compiled(self.statement, self._given, dialect)
+            if walled and not compiled.checked:
+                tenancy.check(self.statement)
+                compiled.checked = True
+            return compiled
 
     def first(self, session: Session, **values: Any) -> Any:
         """The first row, or None."""

@@ -17,7 +17,9 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Alias, ColumnClause, Connection, Engine, Integer, Join, Table, Tuple, event
+from sqlalchemy.engine.default import StrCompileDialect
 from sqlalchemy.sql import operators, visitors
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import Delete, Update
 from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, Grouping
 from sqlalchemy.sql.functions import FunctionElement
@@ -29,6 +31,7 @@ TENANT = "ambit_tenant"
 """Execution option of a connection: the tenant that its session was opened for."""
 _CHECKED = "_ambit_tenants_checked"
 _WORD = re.compile(r"[a-z_]+")
+_DIALECT = StrCompileDialect()
 _TYING = frozenset({operators.eq, operators.in_op})
 
 
@@ -81,13 +84,20 @@ def unbound(element: Any) -> Iterator[str]:
     outer: set[int] = set()
     for part in visitors.iterate(element):
         if isinstance(part, Select):
-            found = _Parts(part.get_final_froms(), part.whereclause, outer)
+            found = _Parts(_froms(part), part.whereclause, outer)
         elif isinstance(part, (Update, Delete)):
             found = _Parts([part.table], part.whereclause, outer)
         else:
             continue
         outer |= found.tables
         yield from found.loose()
+
+
+def _froms(part: Select[*tuple[Any, ...]]) -> Sequence[Any]:
+    """As `part.get_final_froms()`, which first compiles the whole part: half a second for all parts of a large one."""
+    state: Any = part._compile_state_factory(part, SQLCompiler(_DIALECT, None))  # noqa: SLF001 - as that does
+    froms: Sequence[Any] = state._get_display_froms()  # noqa: SLF001
+    return froms
 
 
 class _Parts:
