@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from api import problems
 from api.context import Context
+from api.direct import Direct
 from api.metrics import Metrics
 from api.middleware import Edge
 from api.rights import declared
@@ -71,6 +72,7 @@ def create_app(
     )
     metrics = Metrics(runtime.db)
     app.state.ambit = Context(runtime=runtime, metrics=metrics, wake=wake, ready=ready)
+    app.add_middleware(Direct, context=app.state.ambit)
     app.add_middleware(Edge, metrics=metrics, max_body=runtime.settings.body_max_mb * 1024 * 1024)
     problems.install(app)
     for module in _ROUTERS:

@@ -299,6 +299,16 @@ class Asking:
     _request: Request
     _ctx: Context
 
+    @classmethod
+    def presented(cls, request: Request, ctx: Context) -> Asking:
+        """One who shows a key.
+
+        Raises:
+            UnauthenticatedError: there is none, or more than one.
+        """
+        _presented(request)
+        return cls(request, ctx)
+
     def caller(self) -> Caller:
         """The person, as `asker` finds them, with its errors."""
         return asker(self._request, self._ctx)
@@ -310,8 +320,7 @@ async def asking(request: Request, ctx: Ctx) -> Asking:
     Raises:
         UnauthenticatedError: there is none, or more than one.
     """
-    _presented(request)
-    return Asking(request, ctx)
+    return Asking.presented(request, ctx)
 
 
 setattr(asker, "ambit_right", "key:query")  # noqa: B010 - as `api.rights.marked` does

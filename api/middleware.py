@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from fastapi import Request
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,13 +14,13 @@ from api.metrics import Metrics
 from api.problems import designed, log, request_id, respond
 from core.audit import REQUEST
 
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'",
-    "Cache-Control": "no-store",
-}
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'"),
+    (b"cache-control", b"no-store"),
+)
 
 
 class Edge:
@@ -69,16 +69,16 @@ class _Sending:
     """Adds headers and remembers the status."""
 
     def __init__(self, send: Send, request: str) -> None:
-        self._send, self._request = send, request
+        self._send, self._request = send, request.encode()
         self.started, self.status = False, 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started, self.status = True, message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self._request
-            for name, value in _HEADERS.items():
-                headers.setdefault(name, value)
+            given = list(message.get("headers", ()))
+            names = {name for name, _ in given}
+            added = [one for one in (*_HEADERS, (b"x-request-id", self._request)) if one[0] not in names]
+            message["headers"] = given + added
         await self._send(message)
 
 

@@ -97,6 +97,8 @@ def _in_common(passages: Sequence[Passage], shape: Shape) -> Sequence[Hashable]:
 
 def _joined(group: Sequence[Candidate]) -> Candidate:
     best = group[0]
+    if len(group) == 1:
+        return best
     places = {one.passage.document: one.passage.place for one in reversed(group[1:])}
     places.pop(best.passage.document, None)
     also = tuple(places[one] for one in dict.fromkeys(o.passage.document for o in group[1:]) if one in places)
