@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, MetaData, Table, text
 from sqlalchemy.exc import OperationalError
 
 SETTING = "ambit.tenant"
+_IDLE, _IN_TRANSACTION = 0, 2
+"""As libpq numbers a connection's states (PQtransactionStatus); its driver is not there in every installation."""
 EVERY_TENANT = "*"
 SAYS = f"(SELECT current_setting('{SETTING}', true))"
 WHOSE = f"(SELECT nullif(nullif(current_setting('{SETTING}', true), ''), '{EVERY_TENANT}')::bigint)"
@@ -58,7 +59,7 @@ def begin(connection: Connection, tenant: int | None) -> None:
     """
     driver = connection.connection.driver_connection
     assert driver is not None
-    if driver.pgconn.transaction_status != TransactionStatus.IDLE:
+    if driver.pgconn.transaction_status != _IDLE:
         connection.exec_driver_sql(_said(tenant))
         return
     level = driver.isolation_level
@@ -104,7 +105,7 @@ def _said(tenant: int | None) -> str:
 def _begun(driver: Any, words: str, tenant: int | None) -> None:
     said = _said(tenant)
     result = driver.pgconn.exec_(f"{words}; {said}".encode())
-    if driver.pgconn.transaction_status != TransactionStatus.INTRANS:
+    if driver.pgconn.transaction_status != _IN_TRANSACTION:
         lost = ConnectionError(f"the transaction could not begin: {result.status}")
         raise OperationalError(said, None, lost, connection_invalidated=True)
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ValidationError
-from scim2_models import Error, SCIMException
 
 from core.errors import AmbitError
 
@@ -35,6 +34,8 @@ class ScimUnsupportedError(AmbitError):
 
 def body(error: AmbitError, detail: str) -> tuple[int, dict[str, Any]]:
     """Status and body of an error as RFC 7644, 3.12 has it; `detail` is what may be told."""
+    from scim2_models import Error  # as everywhere in this package: it takes long to load (`api.scim`)
+
     status = _STATUS.get(error.status, error.status)
     kind = error.extra.get("scim_type") or _TYPES.get(error.status)
     return status, Error(status=status, scim_type=kind, detail=detail).model_dump()
@@ -47,6 +48,8 @@ def read_strictly() -> Iterator[None]:
     Raises:
         ScimError: the request does not fit; the message names attributes and never tells values.
     """
+    from scim2_models import Error, SCIMException
+
     try:
         yield
     except SCIMException as error:

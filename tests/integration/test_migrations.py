@@ -16,7 +16,7 @@ from sqlalchemy import inspect, text
 from core.db import Database
 from core.tables import Base
 from migrations.__main__ import main
-from migrations.runner import SchemaError, current, head, upgrade
+from migrations.runner import SchemaError, current, head, scripts, upgrade
 from tests.integration.services import postgres_database
 
 _SCHEMA = text(
@@ -40,6 +40,10 @@ def test_migrations_and_tables_agree(db: Database) -> None:
         options = {"compare_type": True, "compare_server_default": not db.is_sqlite}  # SQLite reflects no identity
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_last_migration_is_found_by_its_file_as_by_alembic() -> None:
+    assert head() == scripts().get_current_head()
 
 
 def test_sqlite_statements_are_those_of_the_tables(sqlite_db: Database, tmp_path: Path) -> None:
