@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.__main__ import NAMES
+
 RESULTS = Path(__file__).resolve().parent / "results"
 _ABOUT = ("name", "machine", "versions", "date")
 
@@ -20,13 +22,18 @@ def benchmarks_page() -> str:
 
 
 def peers_page() -> str:
-    """Every comparison that a peer wins: a key that ends in a peer's name and is better than ours."""
+    """Every comparison that a peer wins: a key that ends in a peer's name and is better than ours.
+
+    Benchmarks without a result are named first: of them nothing is known.
+    """
+    absent = [f"`{name}`" for name in NAMES if not (RESULTS / f"{name}.json").is_file()]
+    told = [f"Without a result as yet, so not compared: {', '.join(absent)}.", ""] if absent else []
     rows = []
     for path in sorted(RESULTS.glob("*.json")):
         rows += [(path.stem, *row) for row in _won(json.loads(path.read_text(encoding="utf-8")))]
     if not rows:
-        return "Among the results above, none."
-    lines = ["| benchmark | figure | Ambit | peer |", "|---|---|---|---|"]
+        return "\n".join([*told, "Among the results above, none."])
+    lines = [*told, "| benchmark | figure | Ambit | peer |", "|---|---|---|---|"]
     return "\n".join([*lines, *(f"| {name} | `{key}` | {ours} | {theirs} |" for name, key, ours, theirs in rows)])
 
 

@@ -82,7 +82,7 @@ def reembed(
         measured = None
         if encoder is not None and not after:
             measured = _measured(context, store, encoder, path, force=force)
-        number = _begin(store, encoder)
+        number = _begin(store, encoder, judged=after)
         if here:
             judge = _Judge(context, store, path, as_ or "", force=force) if path is not None and after else None
             _build(context, store, rate, judge)
@@ -140,21 +140,21 @@ def _measured(context: Context, store: Store, encoder: str, path: Path | None, *
     return data(found)
 
 
-def _begin(store: Store, encoder: str | None) -> int:
+def _begin(store: Store, encoder: str | None, *, judged: bool) -> int:
     from embed.encoders.spec import canonical
     from ingest.rebuild import begin, begin_back
 
     if encoder is None:
         return begin_back(store.db)
     model = canonical(encoder)
-    return begin(store.db, store.runtime.stack.encoder_of(model), model)
+    return begin(store.db, store.runtime.stack.encoder_of(model), model, judged=judged)
 
 
 def _build(context: Context, store: Store, rate: float | None, judge: _Judge | None) -> None:
     from ingest.rebuild import build
 
     limit = store.runtime.settings.reembed_rate if rate is None else rate
-    build(store.runtime.pipeline, rate=limit, tell=_Teller(context), judge=judge or (lambda number: None))
+    build(store.runtime.pipeline, rate=limit, tell=_Teller(context), judge=judge)
 
 
 class _Judge:

@@ -17,7 +17,9 @@ from core.tables import Generation
 from embed.encoders.base import Encoder
 from embed.sparse import SparseParams
 
-BUILDING, LIVE, RETIRED, DROPPING = "building", "live", "retired", "dropping"
+BUILDING, JUDGED, LIVE, RETIRED, DROPPING = "building", "judged", "live", "retired", "dropping"
+UNFINISHED = (BUILDING, JUDGED)
+"""Being filled; a judged one goes live through whoever measures it alone, and is left alone by everybody else."""
 
 
 @dataclass(frozen=True, slots=True)

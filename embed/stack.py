@@ -8,7 +8,6 @@ import shlex
 import threading
 from functools import cached_property
 
-import numpy as np
 from sqlalchemy import select
 
 from core.db import Database
@@ -17,6 +16,7 @@ from core.settings import Settings
 from core.tables import ChunkPoint
 from embed.encoders.base import Encoder, Tokenizer, Vectors
 from embed.encoders.factory import make_encoder
+from embed.encoders.remote import EncoderAnswerError
 from embed.encoders.room import chunk_room
 from embed.encoders.spec import canonical
 from embed.encoders.verify import EncoderMismatchError, verify
@@ -27,12 +27,12 @@ from embed.index.base import (
     Filters,
     Hit,
     IndexUnavailableError,
-    PointRefusedError,
     SearchRequest,
     SparseVector,
     VectorIndex,
 )
 from embed.index.factory import make_index
+from embed.index.points import wrong_vector
 from embed.sparse import SparseEncoder, SparseParams
 from policies.scope import ReadScope
 
@@ -192,14 +192,14 @@ class VectorStack:
         A query of stop words alone is searched by its dense vector.
 
         Raises:
+            EncoderAnswerError: the encoder gave a vector that is not finite, of length 1 and of the index's dimension.
             IndexUnavailableError: the index does not answer, or was lost and is not rebuilt yet.
-            PointRefusedError: the encoder gave a vector that is not finite or of another dimension.
         """
         if scope.empty or limit < 1:
             return []
         live = self.generation()
         request = SearchRequest(
-            dense=_usable(self._verified_encoder(live).encode_query(query), live.dimension),
+            dense=_usable(self._verified_encoder(live).encode_query(query), live),
             sparse=self._sparse_encoder(live).encode_query(query),
             limit=limit,
             candidates=self._settings.search_candidates,
@@ -270,8 +270,11 @@ class VectorStack:
             return self._sparse[live.id]
 
 
-def _usable(vector: Vectors, dimension: int) -> Vectors:
+def _usable(vector: Vectors, live: LiveGeneration) -> Vectors:
     """The vector, unless a search with it would silently find by terms alone."""
-    if vector.shape != (dimension,) or not np.isfinite(vector).all():
-        raise PointRefusedError(f"the encoder gave a query vector that is not {dimension} finite numbers")
+    if wrong := wrong_vector(vector, live.dimension):
+        raise EncoderAnswerError(
+            f"encoder {live.encoder} failed at a query: {wrong}; run `ambit doctor`, and set encoder_backend to torch "
+            "where it lasts"
+        )
     return vector

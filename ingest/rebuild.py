@@ -26,8 +26,10 @@ from embed.encoders.spec import canonical
 from embed.generations import (
     BUILDING,
     DROPPING,
+    JUDGED,
     LIVE,
     RETIRED,
+    UNFINISHED,
     LiveGeneration,
     add_generation,
     from_row,
@@ -53,11 +55,12 @@ class Progress:
     total: int
 
 
-def begin(db: Database, encoder: Encoder, model: str) -> int:
+def begin(db: Database, encoder: Encoder, model: str, *, judged: bool = False) -> int:
     """Notes that the index is to be built anew with `encoder`; the id of the generation, the same where it is begun.
 
     Args:
         model: how every process finds the encoder: a name, or a folder.
+        judged: whether only a build that judges may make it live, as this was asked for last.
 
     Raises:
         ConflictError: there is none yet, the live one is of that encoder already, another one is being built, or the
@@ -75,11 +78,13 @@ def begin(db: Database, encoder: Encoder, model: str) -> int:
                     f"generation {building.id} is being built with {building.encoder}; let it end, or stop it with "
                     "`ambit reembed --drop`"
                 )
+            building.state = JUDGED if judged else BUILDING
             return building.id
         if canonical(live.model or live.encoder) == canonical(model):
             raise ConflictError(f"the live index is of {model!r} already; there is nothing to do")
         _refuse_cutting(session, encoder)
-        return add_generation(session, encoder, model, from_row(live).sparse, state=BUILDING).id
+        state = JUDGED if judged else BUILDING
+        return add_generation(session, encoder, model, from_row(live).sparse, state=state).id
 
 
 def begin_back(db: Database) -> int:
@@ -107,7 +112,7 @@ def mark_dropped(db: Database) -> list[int]:
     """Gives up every generation that is not live; their ids. Whoever holds the index removes them."""
     with db.write() as session:
         lock_generations(session)
-        rows = session.scalars(select(Generation).where(Generation.state.in_([BUILDING, RETIRED, DROPPING]))).all()
+        rows = session.scalars(select(Generation).where(Generation.state != LIVE)).all()
         for row in rows:
             row.state = DROPPING
         return [row.id for row in rows]
@@ -132,7 +137,7 @@ def build(
     rate: float = 0.0,
     stop: threading.Event | None = None,
     tell: Callable[[Progress], None] = lambda progress: None,
-    judge: Callable[[int], None] = lambda number: None,
+    judge: Callable[[int], None] | None = None,
 ) -> int | None:
     """Fills the building generation, if there is one, and makes it live; its id, None where it did not come to that.
 
@@ -142,17 +147,18 @@ def build(
         rate: most chunks a second; 0: no limit.
         stop: ends it after the batch in hand.
         judge: is given the whole generation before it goes live, and raises where it should not: it stays as built.
+            None: one that is to be judged is not touched.
     """
     stop = stop or threading.Event()
     number = building(pipeline.db)
-    if number is None:
+    if number is None or (judge is None and _state(pipeline.db, number) == JUDGED):
         return None
     try:
         generation = pipeline.stack.generation(number)
-        judged = False
+        judged = judge is None
         while not stop.is_set() and building(pipeline.db) == number:
             _pass(pipeline, generation, rate, stop, tell)
-            if not judged and not stop.is_set() and not _lacking(pipeline.db, number):
+            if judge is not None and not judged and not stop.is_set() and not _lacking(pipeline.db, number):
                 judge(number)
                 judged = True
             if judged and not stop.is_set() and switch(pipeline.db, number):
@@ -167,9 +173,12 @@ def switch(db: Database, number: int) -> bool:
     """Makes a building generation live in one transaction; False where a chunk still lacks its point in it."""
     with db.write() as session:
         rows = session.scalars(
-            select(Generation).where(Generation.state.in_([LIVE, BUILDING])).order_by(Generation.id).with_for_update()
+            select(Generation)
+            .where(Generation.state.in_((LIVE, *UNFINISHED)))
+            .order_by(Generation.id)
+            .with_for_update()
         ).all()
-        chosen = next((row for row in rows if row.id == number and row.state == BUILDING), None)
+        chosen = next((row for row in rows if row.id == number and row.state in UNFINISHED), None)
         if chosen is None or session.scalars(_missing(number, after=0).limit(1)).first() is not None:
             return False
         for row in rows:
@@ -223,7 +232,7 @@ def _pass(
         with pipeline.db.read() as session:
             chunks = list(session.scalars(_missing(generation.id, after=after).limit(CHUNKS_AT_ONCE)))
             state = session.scalar(select(Generation.state).where(Generation.id == generation.id))
-        if not chunks or state != BUILDING:
+        if not chunks or state not in UNFINISHED:
             return
         done = fill(pipeline, generation, chunks)
         after = chunks[-1]
@@ -262,8 +271,13 @@ def _lacking(db: Database, number: int) -> bool:
         return session.scalars(_missing(number, after=0).limit(1)).first() is not None
 
 
+def _state(db: Database, number: int) -> str | None:
+    with db.read() as session:
+        return session.scalar(select(Generation.state).where(Generation.id == number))
+
+
 def _building(session: Session) -> Generation | None:
-    return session.scalars(select(Generation).where(_is(BUILDING)).limit(1)).first()
+    return session.scalars(select(Generation).where(Generation.state.in_(UNFINISHED)).limit(1)).first()
 
 
 def _is(state: str) -> ColumnElement[bool]:

@@ -21,9 +21,11 @@ def to_filters(session: Session, tenant: int, narrowing: Narrowing) -> Filters:
     """The filters of a search. A source or value nobody knows matches nothing, like one the caller may not see.
 
     Raises:
-        InvalidError: no document of the tenant was ever described by such a field, or no place has such a label.
+        InvalidError: no document of the tenant was ever described by such a field, no place has such a label, or the
+            bounds leave no time between them.
     """
     _check(session, tenant, narrowing)
+    _check_time(narrowing)
     return Filters(
         sources=_sources(session, tenant, narrowing),
         facets=tuple(_facets(session, tenant, name, list(values)) for name, values in narrowing.facets.items()),
@@ -44,6 +46,13 @@ def _check(session: Session, tenant: int, narrowing: Narrowing) -> None:
         )
 
 
+def _check_time(narrowing: Narrowing) -> None:
+    low, high = narrowing.modified_from, narrowing.modified_until
+    if low is not None and high is not None and high <= low:
+        told = [{"field": "filters.modified_until", "message": "must be later than modified_from"}]
+        raise InvalidError("there is no time from modified_from until modified_until", errors=told)
+
+
 def _unknown_facets(session: Session, tenant: int, asked: set[str]) -> list[str]:
     if not asked:
         return []
@@ -59,6 +68,9 @@ def _sources(session: Session, tenant: int, narrowing: Narrowing) -> tuple[int, 
 
 
 def _facets(session: Session, tenant: int, name: str, values: list[str]) -> tuple[int, ...]:
+    """Ids of the values; a path is the same with and without the slashes around it."""
+    if name == "path":
+        values = [value.strip("/") for value in values]
     statement = select(Facet.id).where(Facet.tenant_id == tenant, Facet.name == name, Facet.value.in_(values))
     return tuple(sorted(session.scalars(statement)))
 

@@ -27,7 +27,7 @@ class Generation(Base):
     sparse: Mapped[dict[str, Any]]
     collection: Mapped[str] = mapped_column(unique=True)
     state: Mapped[str] = mapped_column(default="building")
-    """building (made or caught up), live, retired, or dropping."""
+    """building (made or caught up), judged (the same, and to be measured first), live, retired, or dropping."""
     created_at: Mapped[datetime] = mapped_column(default=db_now())
     retired_at: Mapped[datetime | None]
 

@@ -23,7 +23,9 @@ _SAMPLE = "dimension"
 
 
 class EncoderAnswerError(AmbitError):
-    """An encoder gave something that is not one finite vector of the right length for each text."""
+    """An encoder gave something that is not one finite vector of the right length for each text. Nothing was searched
+    or stored with it; `ambit doctor` tries the encoder.
+    """
 
     code = "encoder_answer"
     status = 502

@@ -83,14 +83,8 @@ def _legs(request: SearchRequest, restriction: Restriction) -> list[tuple[qdrant
     legs = []
     if request.dense is not None:
         query = engine.Query.Nearest(request.dense.tolist(), using=DENSE)
-        legs.append(
-            (
-                query,
-                engine.SearchParams(
-                    exact=False, quantization=engine.QuantizationSearchParams(rescore=True, oversampling=1.5)
-                ),
-            )
-        )
+        codes = engine.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+        legs.append((query, engine.SearchParams(exact=False, quantization=codes)))
     if request.sparse is not None and request.sparse.indices:
         terms = engine.SparseVector(list(request.sparse.indices), list(request.sparse.values))
         idf = engine.IdfParams(corpus=edge_filter((tenant_clause(restriction.tenant),)))

@@ -11,6 +11,7 @@ from uuid import UUID
 import numpy as np
 
 from core.errors import ConflictError, InvalidError
+from embed.encoders.base import Vectors
 from embed.index.base import CollectionSpec, Payload, Point, PointRefusedError, SparseVector
 
 DENSE: Final = "dense"
@@ -114,10 +115,21 @@ def payload_from_json(stored: Mapping[str, Any]) -> Payload:
     )
 
 
+def wrong_vector(dense: Vectors, dimension: int) -> str:
+    """What keeps a dense vector from being stored or searched with; empty: nothing does."""
+    vector = np.asarray(dense)
+    if vector.shape != (dimension,):
+        return f"its vector has shape {vector.shape}, and must have ({dimension},)"
+    if not np.isfinite(vector).all():
+        return "its vector is not finite"
+    length = float(np.linalg.norm(vector.astype(np.float64)))
+    return "" if abs(length - 1) <= _NORM_TOLERANCE else f"its vector has length {length:.3f}, and must have 1"
+
+
 def _wrong(point: Point, dimension: int) -> str:
     if not _is_uuid(point.id):
         return "its id is no UUID"
-    return _wrong_payload(point.payload) or _wrong_dense(point, dimension) or _wrong_sparse(point.sparse)
+    return _wrong_payload(point.payload) or wrong_vector(point.dense, dimension) or _wrong_sparse(point.sparse)
 
 
 def _wrong_payload(payload: Payload) -> str:
@@ -125,16 +137,6 @@ def _wrong_payload(payload: Payload) -> str:
         if getattr(payload, key) < 1:
             return f"its {key} is {getattr(payload, key)}, and must be at least 1"
     return ""
-
-
-def _wrong_dense(point: Point, dimension: int) -> str:
-    vector = np.asarray(point.dense)
-    if vector.shape != (dimension,):
-        return f"its vector has shape {vector.shape}, and must have ({dimension},)"
-    if not np.isfinite(vector).all():
-        return "its vector is not finite"
-    length = float(np.linalg.norm(vector.astype(np.float64)))
-    return "" if abs(length - 1) <= _NORM_TOLERANCE else f"its vector has length {length:.3f}, and must have 1"
 
 
 def _wrong_sparse(sparse: SparseVector) -> str:

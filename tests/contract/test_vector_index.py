@@ -240,6 +240,27 @@ class TestScope:
         assert chunks(index.search(NAME, request, make_scope(1))) == {5}
 
 
+def test_of_what_may_be_read_the_true_nearest_are_found(index: VectorIndex) -> None:
+    """In bands of what may be read, against brute force: neighbours that filtering or rounding loses show here."""
+    if is_local(index):
+        pytest.skip("the client's in-memory engine is brute force itself")
+    chance = np.random.default_rng(7)
+    centres = np.repeat(chance.standard_normal((40, DIMENSION)), 50, axis=0)
+    vectors = (centres + 0.02 * chance.standard_normal(centres.shape)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    nodes = chance.integers(1, 101, len(vectors)).tolist()
+    index.upsert(NAME, [make_point(row + 1, dense=vectors[row], acl=node, terms=()) for row, node in enumerate(nodes)])
+    for share in (1, 5, 13, 50, 100):
+        sent = range(share + 1, 101) if share > 50 else range(1, share + 1)
+        scope = make_scope(*sent, complement=share > 50)
+        visible = np.flatnonzero(np.asarray(nodes) <= share)
+        found = 0
+        for asked in vectors[:200:10]:
+            nearest = visible[np.argsort(-(vectors[visible] @ asked), kind="stable")[:10]] + 1
+            found += len(chunks(index.search(NAME, SearchRequest(asked, None, 10), scope)) & set(nearest.tolist()))
+        assert found >= 0.99 * 200, f"{share} % visible"
+
+
 def test_many_nodes(index: VectorIndex) -> None:
     index.upsert(NAME, [make_point(1, acl=4_999), make_point(2, acl=5_001)])
     assert chunks(find(index, make_scope(*range(1, 5_000)))) == {1}

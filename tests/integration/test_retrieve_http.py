@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from embed.encoders.base import Encoder, Vectors
 from tests.integration.conftest import Installation
 
 LEAVE = "# Leave\n\nParental leave lasts sixteen weeks."
@@ -20,6 +22,13 @@ LEAVE = "# Leave\n\nParental leave lasts sixteen weeks."
         ({"query": "a", "filters": {"colour": ["red"]}}, "filters.colour"),
         ({"query": "a", "filters": {"facets": {"colour": ["red"]}}}, "filters.facets.colour"),
         ({"query": "a", "filters": {"labels": {"colour": ["red"]}}}, "filters.labels.colour"),
+        (
+            {
+                "query": "a",
+                "filters": {"modified_from": "2022-01-01T00:00:00Z", "modified_until": "2021-01-01T00:00:00Z"},
+            },
+            "filters.modified_until",
+        ),
         ({"query": "a", "options": {"per_document": 0}}, "options.per_document"),
         ({"query": "a", "options": {"neighbour_tokens": -1}}, "options.neighbour_tokens"),
         ({"query": "a", "options": {"recency_days": 0}}, "options.recency_days"),
@@ -50,3 +59,33 @@ def test_options_earlier_turns_and_copies(ambit: Installation) -> None:
     assert ambit.found("ana", asked["query"], top_k=1, history=history) == ["Leave"]
     trains = [{"role": "user", "content": "Which class is it by train, the second?"}]
     assert ambit.found("ana", asked["query"], top_k=1, history=trains) == ["Trains"]
+
+
+class Failing:
+    """An encoder whose queries all have one vector."""
+
+    def __init__(self, encoder: Encoder, vector: Vectors) -> None:
+        self._encoder, self._vector = encoder, vector
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._encoder, name)
+
+    def encode_query(self, text: str) -> Vectors:
+        return self._vector
+
+
+@pytest.mark.parametrize("vector", [np.full(384, np.nan), np.zeros(384), np.full(383, 383**-0.5)])
+def test_an_encoder_that_fails_is_told_and_hides_behind_no_answer(
+    ambit: Installation, encoder: Encoder, vector: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ambit.push("one", LEAVE, title="Leave")
+    monkeypatch.setitem(vars(ambit.runtime.stack), "_encoder", Failing(encoder, vector.astype(np.float32)))
+    chat = {"model": "default", "messages": [{"role": "user", "content": "parental leave"}]}
+    asked = {"query": "parental leave"}
+    for path, body in (("/v1/retrieve", asked), ("/v1/query", asked), ("/v1/chat/completions", chat)):
+        answer = ambit.chat(path, "ana", body)
+        told = answer.json()
+        assert (answer.status_code, told["code"]) == (502, "encoder_answer"), answer.text
+        assert told["detail"].startswith("Encoder gave unusable vectors")
+    monkeypatch.undo()
+    assert ambit.found("ana", "parental leave") == ["Leave"]

@@ -19,7 +19,7 @@ from embed.encoders.base import Encoder, Vectors
 from embed.stack import VectorStack
 from ingest import keeper
 from ingest.keeper import Keeper
-from ingest.rebuild import mark_dropped
+from ingest.rebuild import begin, build, mark_dropped
 from ingest.reconcile import verify
 from tests.factories.command_line import ambit
 from tests.factories.encoders import HalfEncoder, WordEncoder
@@ -154,7 +154,7 @@ def test_the_built_index_is_measured_on_questions_of_its_own_documents(made: Ins
     folder, asked = made.settings.data_dir, ("--evaluate", str(own_questions), "--as", "ana")
     refused = ambit(folder, "--json", "reembed", "--encoder", BAD, *asked)
     assert (refused.status, refused.json["code"]) == (2, "encoder_worse")
-    assert generations(made) == {1: "live", 2: "building"}
+    assert generations(made) == {1: "live", 2: "judged"}
     with made.db.read() as session:
         noted = sorted(session.scalars(select(ChunkPoint.generation_id)))
     assert noted == [1] * (DOCUMENTS + 3) + [2] * (DOCUMENTS + 3), "it was built whole before it was judged"
@@ -166,6 +166,18 @@ def test_the_built_index_is_measured_on_questions_of_its_own_documents(made: Ins
     with made.db.read() as session:
         acts = [entry.body for entry in session.scalars(select(AuditEntry).where(AuditEntry.kind == "act_as"))]
     assert [(body["user"], body["for"]) for body in acts][-1] == ("ana", "evaluation")
+
+
+def test_a_server_leaves_an_index_alone_that_found_worse(made: Installation, own_questions: Path) -> None:
+    folder = made.settings.data_dir
+    asked = ("reembed", "--encoder", BAD, "--evaluate", str(own_questions), "--as", "ana")
+    assert ambit(folder, "--json", *asked).json["code"] == "encoder_worse"
+    made.runtime.stack._encoders[BAD] = Backwards()
+    assert build(made.runtime.pipeline) is None
+    assert generations(made) == {1: "live", 2: "judged"}
+    assert begin(made.db, Backwards(), BAD) == 2, "asked for once more, and not to be measured"
+    assert build(made.runtime.pipeline) == 2
+    assert generations(made) == {1: "retired", 2: "live"}
 
 
 def test_questions_of_the_installation_need_a_person_known_documents_and_no_server(

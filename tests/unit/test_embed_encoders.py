@@ -19,6 +19,7 @@ from core.settings import Settings
 from embed.encoders import device
 from embed.encoders.base import Vectors
 from embed.encoders.batches import by_length
+from embed.encoders.common import CommonEncoder
 from embed.encoders.device import choose_device
 from embed.encoders.factory import make_encoder
 from embed.encoders.files import BUNDLED, find_model
@@ -210,6 +211,40 @@ def test_those_who_come_meanwhile_go_together() -> None:
     slow = Slow()
     assert gathered(slow, 1, range(2, 10), most=4) == {number: 2 * number for number in range(1, 10)}
     assert slow.batches == [[1], [2, 3, 4, 5], [6, 7, 8, 9]]
+
+
+class Held(CommonEncoder):
+    """Encodes when it is let, and notes what it is given together."""
+
+    dimension, query_prompt, passage_prompt = 2, "query: ", ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[list[str]] = []
+        self.begun, self.go = threading.Semaphore(0), threading.Semaphore(0)
+
+    def _encode(self, texts: Sequence[str]) -> Vectors:
+        self.batches.append(list(texts))
+        self.begun.release()
+        self.go.acquire()
+        return np.ones((len(texts), 2), np.float32)
+
+
+def test_queries_of_several_threads_are_encoded_together() -> None:
+    held = Held()
+    threads = [threading.Thread(target=held.encode_query, args=(str(number),)) for number in range(5)]
+    threads[0].start()
+    held.begun.acquire()
+    for thread in threads[1:]:
+        thread.start()
+    for _ in range(5000):
+        if len(held._queries._waiting) == 4 or len(held.batches) > 1:
+            break
+        threads[1].join(0.001)
+    held.go.release(len(threads))
+    for thread in threads:
+        thread.join()
+    assert [sorted(one) for one in held.batches] == [["query: 0"], [f"query: {number}" for number in range(1, 5)]]
 
 
 def test_an_error_is_its_batchs_alone() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,13 @@ from core.db import Database
 from core.ids import chunk_hash, point_id
 from core.settings import Settings
 from core.tables import Base, Generation
+from embed.encoders.base import Vectors
+from embed.encoders.files import BUNDLED
 from embed.encoders.verify import EncoderMismatchError
 from embed.generations import LiveGeneration, collection_name
 from embed.index.base import Filters, Payload, Point
 from embed.stack import VectorStack
+from tests.factories.encoders import WordEncoder
 from tests.factories.scopes import make_scope
 
 TEXTS = ["Employees receive twenty-five days of paid leave.", "The pump is stopped for inspection.", "to be or not"]
@@ -123,6 +126,22 @@ def test_another_encoders_generation_is_refused(stack: VectorStack, db: Database
         session.execute(update(Generation).values(values))
     for use in (stack.generation, stack.warm_up, lambda: stack.search("x", make_scope(1), limit=1)):
         with pytest.raises(EncoderMismatchError, match="re-embedding"):
+            use()
+
+
+class Elsewhere(WordEncoder):
+    """Has the model's name and length, and puts texts where the model does not."""
+
+    name, tag, dimension = BUNDLED, f"{BUNDLED}/elsewhere", 384
+
+    def encode_passages(self, texts: Sequence[str]) -> Vectors:
+        return np.eye(self.dimension, dtype=np.float32)[: len(texts)]
+
+
+def test_an_encoder_joins_no_generation_before_it_agrees_with_the_reference(stack: VectorStack) -> None:
+    vars(stack)["_encoder"] = Elsewhere()
+    for use in (stack.warm_up, lambda: stack.embed_passages(TEXTS), lambda: stack.search("x", make_scope(1), limit=1)):
+        with pytest.raises(EncoderMismatchError, match="reference vectors only"):
             use()
 
 

@@ -118,6 +118,25 @@ def test_it_goes_on_from_where_it_was_stopped(ambit: Installation) -> None:
     check(ambit)
 
 
+class Unhurried(threading.Event):
+    """Notes how long it is waited for, and comes back at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout or 0.0)
+        return False
+
+
+def test_no_more_chunks_a_second_are_encoded_than_are_allowed(ambit: Installation) -> None:
+    number, stop = start(ambit), Unhurried()
+    assert build(ambit.runtime.pipeline, rate=0.01, stop=stop) == number
+    assert len(stop.waits) == 3
+    assert all(100 < wait < 200 for wait in stop.waits), "two chunks are worth 200 seconds, less what they took"
+
+
 def test_what_changes_meanwhile_is_in_the_new_generation(ambit: Installation, files: Path) -> None:
     start(ambit)
     changed = threading.Event()
