@@ -7,14 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from core.db import Database
+from core.db import Database, insert_new
 from core.errors import NotFoundError
 from core.prepared import Prepared
-from core.tables import Generation
-from embed.encoders.base import Encoder
+from core.tables import Generation, GenerationReference
+from embed.encoders.base import Encoder, Vectors
 from embed.sparse import SparseParams
 
 BUILDING, JUDGED, LIVE, RETIRED, DROPPING = "building", "judged", "live", "retired", "dropping"
@@ -108,6 +109,26 @@ def add_generation(session: Session, encoder: Encoder, model: str, sparse: Spars
     session.add(row)
     session.flush()
     return row
+
+
+def reference_of(db: Database, generation: LiveGeneration, made: Callable[[], Vectors]) -> Vectors:
+    """Where the encoder that first opened the generation puts known sentences, of shape (sentences, dimension).
+
+    Args:
+        made: gives the vectors of whoever asks; they are noted where none are yet.
+    """
+    known = _reference(db, generation.id)
+    if known is None:
+        row = {"generation_id": generation.id, "vectors": np.asarray(made(), "<f4").tobytes()}
+        with db.write() as session:
+            insert_new(session, GenerationReference, [row])
+        known = _reference(db, generation.id)
+    return np.frombuffer(known or b"", "<f4").reshape(-1, generation.dimension)
+
+
+def _reference(db: Database, number: int) -> bytes | None:
+    with db.read() as session:
+        return session.scalar(select(GenerationReference.vectors).where(GenerationReference.generation_id == number))
 
 
 def collection_name(number: int, encoder: str) -> str:

@@ -19,9 +19,9 @@ from embed.encoders.factory import make_encoder
 from embed.encoders.remote import EncoderAnswerError
 from embed.encoders.room import chunk_room
 from embed.encoders.spec import canonical
-from embed.encoders.verify import EncoderMismatchError, verify
+from embed.encoders.verify import EncoderMismatchError, agreeing, sentences, verify
 from embed.fusion import fusion_of
-from embed.generations import LiveGeneration, live_generation, one_generation, standing_generation
+from embed.generations import LiveGeneration, live_generation, one_generation, reference_of, standing_generation
 from embed.index.base import (
     CollectionSpec,
     Filters,
@@ -259,9 +259,19 @@ class VectorStack:
         with self._warming:
             if generation.model not in self._verified:
                 encoder.warm_up()
-                verify(encoder)
+                if verify(encoder) is None:
+                    self._compare(encoder, generation)
                 self._verified.add(generation.model)
         return encoder
+
+    def _compare(self, encoder: Encoder, generation: LiveGeneration) -> None:
+        """Holds an encoder whose model is not known here against the one that first opened the generation.
+
+        Raises:
+            EncoderMismatchError: another backend, precision or version of it puts known sentences elsewhere.
+        """
+        mine = encoder.encode_passages(sentences())
+        agreeing(encoder, reference_of(self._db, generation, lambda: mine), mine)
 
     def _sparse_encoder(self, live: LiveGeneration) -> SparseEncoder:
         with self._lock:

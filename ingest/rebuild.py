@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from core.clock import db_now
 from core.db import Database
 from core.errors import ConflictError, NotFoundError
-from core.tables import Chunk, ChunkPoint, Document, Generation, PointGarbage, VersionChunk
+from core.tables import Chunk, ChunkPoint, Document, Generation, GenerationReference, PointGarbage, VersionChunk
 from core.telemetry import logger
 from embed.encoders.base import Encoder
 from embed.encoders.room import chunk_room, room
@@ -125,7 +125,7 @@ def drop_marked(pipeline: Pipeline) -> int:
     for number, collection in rows:
         pipeline.stack.drop(collection)
         with pipeline.db.write() as session:
-            for table in (ChunkPoint, PointGarbage):
+            for table in (ChunkPoint, GenerationReference, PointGarbage):
                 session.execute(delete(table).where(table.generation_id == number))
             session.execute(delete(Generation).where(Generation.id == number))
     return len(rows)

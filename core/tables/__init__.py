@@ -16,7 +16,7 @@ from core.tables.directory import (
     User,
 )
 from core.tables.documents import Chunk, Document, DocumentVersion, Upload, VersionChunk
-from core.tables.index import ChunkPoint, Facet, Generation, PointGarbage
+from core.tables.index import ChunkPoint, Facet, Generation, GenerationReference, PointGarbage
 from core.tables.runs import IdempotencyKey, Item, Run
 from core.tables.sources import ConfigObject, Source, StoredSecret
 from core.tables.tenancy import EpochTime, PolicyEpoch, Tenant
@@ -45,6 +45,7 @@ __all__ = [
     "ExternalIdentity",
     "Facet",
     "Generation",
+    "GenerationReference",
     "Group",
     "IdempotencyKey",
     "Item",

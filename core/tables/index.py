@@ -32,6 +32,18 @@ class Generation(Base):
     retired_at: Mapped[datetime | None]
 
 
+class GenerationReference(Base):
+    """Where the encoder that made a generation puts known sentences, for those that join it later."""
+
+    __tablename__ = "generation_reference"
+
+    generation_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("generation.id"), primary_key=True, autoincrement=False
+    )
+    vectors: Mapped[bytes]
+    """Of shape (sentences, dimension), float32, the lowest byte first; of `embed.encoders.verify.sentences`."""
+
+
 class ChunkPoint(Base):
     """A chunk whose point the index has acknowledged."""
 

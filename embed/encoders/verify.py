@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from core.errors import AmbitError
-from embed.encoders.base import Encoder
+from embed.encoders.base import Encoder, Vectors
 
 LEAST_COSINE = 0.99
 _REFERENCES = Path(__file__).with_name("reference.json")
@@ -27,15 +28,33 @@ def verify(encoder: Encoder) -> float | None:
     Raises:
         EncoderMismatchError: a cosine is below 0.99.
     """
-    reference = json.loads(_REFERENCES.read_text("utf-8")).get(encoder.name)
-    if reference is None:
+    known = _references().get(encoder.name)
+    if known is None:
         return None
-    wanted = np.asarray(reference["vectors"], np.float32)
-    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
-    found = encoder.encode_passages(reference["texts"])
+    return agreeing(encoder, np.asarray(known["vectors"], np.float32), encoder.encode_passages(known["texts"]))
+
+
+def sentences() -> list[str]:
+    """The sentences that encoders are compared by."""
+    texts: list[str] = next(iter(_references().values()))["texts"]
+    return texts
+
+
+def agreeing(encoder: Encoder, wanted: Vectors, found: Vectors) -> float:
+    """Lowest cosine between vectors that the encoder made and those that it should have, row by row.
+
+    Raises:
+        EncoderMismatchError: one is below 0.99, or their shapes differ.
+    """
     if found.shape != wanted.shape:
         raise EncoderMismatchError(f"{encoder.tag} makes vectors of {found.shape[1]} numbers, not {wanted.shape[1]}")
-    lowest = float(np.sum(found * wanted, axis=1).min())
+    lengths = np.linalg.norm(wanted, axis=1) * np.linalg.norm(found, axis=1)
+    lowest = float((np.sum(found * wanted, axis=1) / np.maximum(lengths, np.finfo(np.float32).tiny)).min())
     if not lowest >= LEAST_COSINE:
         raise EncoderMismatchError(f"{encoder.tag} agrees with the reference vectors only to {lowest:.4f}, not 0.99")
     return lowest
+
+
+def _references() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(_REFERENCES.read_text("utf-8"))
+    return found

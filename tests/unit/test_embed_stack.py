@@ -145,6 +145,40 @@ def test_an_encoder_joins_no_generation_before_it_agrees_with_the_reference(stac
             use()
 
 
+class Shifted(WordEncoder):
+    """The same model by another backend, whose vectors are off by `by`."""
+
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self._by = by
+
+    def encode_passages(self, texts: Sequence[str]) -> Vectors:
+        moved = super().encode_passages(texts) + self._by * np.eye(1, self.dimension, 1)
+        unit: Vectors = (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(np.float32)
+        return unit
+
+
+@pytest.mark.parametrize(("by", "joins"), [(0.0, True), (0.02, True), (0.5, False)])
+def test_a_model_without_reference_vectors_is_held_to_those_of_its_generation(
+    settings: Settings, db: Database, by: float, *, joins: bool
+) -> None:
+    first = VectorStack(settings, db)
+    vars(first)["_encoder"] = WordEncoder()
+    store(first, TEXTS)
+    first.close()
+    other = VectorStack(settings, db)
+    vars(other)["_encoder"] = Shifted(by)
+    try:
+        if joins:
+            other.warm_up()
+            assert [hit.chunk for hit in other.search("the pump", make_scope(1, 2, 3), limit=1)] == [2]
+        else:
+            with pytest.raises(EncoderMismatchError, match="reference vectors only"):
+                other.warm_up()
+    finally:
+        other.close()
+
+
 def test_a_switched_generation_is_used_at_once(stack: VectorStack, db: Database) -> None:
     first = store(stack, TEXTS)
     with db.write() as session:
