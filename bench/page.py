@@ -42,7 +42,7 @@ def _section(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"### {result['name']}"
     yield ""
     yield (
-        f"{result['date'][:10]}, {machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
+        f"{result['date'][:10]}, {_processor(machine)}, {machine['cores']} cores, {machine['memory_gb']} GB, "
         f"Python {machine['python']}. Again: `make bench NAME={result['name']}`."
     )
     yield ""
@@ -52,6 +52,11 @@ def _section(result: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "Versions: " + ", ".join(f"{name} {version}" for name, version in sorted(result["versions"].items())) + "."
     yield ""
+
+
+def _processor(machine: Mapping[str, Any]) -> str:
+    told = machine.get("vectors")
+    return f"{machine['cpu']} ({told})" if told else str(machine["cpu"])
 
 
 def _flat(result: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:

@@ -20,6 +20,8 @@ PACKAGES = (
     "pypdfium2", "haystack-ai", "qdrant-haystack", "sentence-transformers-haystack", "txtai", "faiss-cpu",
 )  # fmt: skip
 
+_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "avx512_vnni", "avx512f", "avx_vnni", "avx2")
+
 
 def publish(name: str, figures: dict[str, Any]) -> None:
     """Prints the closing line and writes bench/results/NAME.json."""
@@ -31,9 +33,10 @@ def publish(name: str, figures: dict[str, Any]) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores and memory."""
+    """Processor, its widest instructions for encoding, cores and memory."""
     return {
         "cpu": _cpu(),
+        "vectors": _vectors(),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "system": platform.system(),
@@ -42,10 +45,19 @@ def machine() -> dict[str, Any]:
 
 
 def _cpu() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
+    return _told("model name") or platform.processor()
+
+
+def _vectors() -> str:
+    """The first of these that the processor has: what an encoder's speed hangs on more than on its model name."""
+    having = set(_told("flags").split())
+    return next((one for one in _INSTRUCTIONS if one in having), "")
+
+
+def _told(name: str) -> str:
+    """What the system says of the first processor under a name."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 
 def versions() -> dict[str, str]:

@@ -42,6 +42,7 @@ def run(chunks: int = CHUNKS, requests: int = REQUESTS, seconds: float = SECONDS
             walls = ours.one_client(requests, headers)
             spent = np.array(ours.stop()["spent_ms"][-requests:])
         with _Served("ambit_retrieve", "serve", folder) as ours:
+            ours.one_client(_WARM, headers)  # the peer has answered one client by then too
             load = ours.many_clients(seconds, headers)
         with _Served("llamaindex_retrieve", folder) as peer:
             alone_peer, load_peer = peer.one_client(requests, {}), peer.many_clients(seconds, {})

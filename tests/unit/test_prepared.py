@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -9,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from core.db import Database, now
 from core.prepared import Prepared, among
 from core.tables import ApiKey, App, Tenant
+from core.tenancy import TenantMissingError
 from policies.directory import put_app, put_tenant
 
 _APPS = (
@@ -81,3 +86,34 @@ def test_a_fixed_list_is_part_of_the_statement(db: Database, wanted: list[str]) 
     listed = Prepared(select(App.key).where(App.key.in_(wanted)).order_by(App.key))
     with db.read() as session:
         assert [row.key for row in listed.all(session)] == sorted(wanted)
+
+
+def test_threads_that_come_together_look_at_a_statement_once(
+    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant, ids = _filled(sqlite_db)
+    looked, together = [], threading.Barrier(8)
+
+    def check(statement: object) -> None:
+        time.sleep(0.05)
+        looked.append(statement)
+
+    monkeypatch.setattr("core.prepared.tenancy.check", check)
+    prepared = Prepared(_APPS)
+
+    def ask(_: int) -> int:
+        with sqlite_db.read(tenant) as session:
+            together.wait()
+            return len(prepared.all(session, tenant=tenant, apps=ids))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(8))) == [4] * 8
+    assert len(looked) == 1
+
+
+def test_a_statement_that_is_refused_is_refused_each_time(sqlite_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.tenancy.excused", lambda: False)
+    loose = Prepared(select(App.id))
+    for _ in range(2):
+        with sqlite_db.read(1) as session, pytest.raises(TenantMissingError):
+            loose.all(session)
