@@ -129,7 +129,11 @@ def _measured(context: Context, store: Store, encoder: str, path: Path | None, *
     from ingest.rebuild import building
 
     live = standing_generation(store.db)
-    if live is None or building(store.db) is not None or canonical(encoder) == canonical(live.model):
+    if live is None or canonical(encoder) == canonical(live.model):
+        return None
+    if building(store.db) is not None:
+        if path is not None:
+            context.note("the encoders are not compared again: this index was begun before; stop it with --drop first")
         return None
     if path is None:
         context.note("the encoders are not compared: name a labelled data set with --evaluate, or reembed_evaluation")

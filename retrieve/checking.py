@@ -23,13 +23,18 @@ def checked(settings: Settings, question: Question) -> Question:
     if len(question.text) > settings.query_max_chars:
         raise _invalid("query", f"has {len(question.text)} characters; {settings.query_max_chars} are allowed")
     text = clean(question.text)
-    if not text:
+    if not any(map(_is_seen, text)):
         raise _invalid("query", "is empty; ask something")
     if not 1 <= question.top_k <= settings.top_k_max:
         raise _invalid("top_k", f"is {question.top_k}; it may be 1 to {settings.top_k_max}")
     _check_shape(question.shape)
     history = [clean(one[: settings.query_max_chars]) for one in question.history]
     return replace(question, text=rewrite(text, history, longest=settings.query_max_chars))
+
+
+def _is_seen(letter: str) -> bool:
+    """Whether it is neither a space nor a sign that only shapes others, such as a joiner of no width."""
+    return unicodedata.category(letter) not in {"Cc", "Cf", "Zs", "Zl", "Zp"}
 
 
 def clean(text: str) -> str:

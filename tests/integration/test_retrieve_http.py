@@ -17,6 +17,7 @@ LEAVE = "# Leave\n\nParental leave lasts sixteen weeks."
     ("body", "field"),
     [
         ({"query": "\x00\x1b"}, "query"),
+        ({"query": "\u200b \ufeff\u2060"}, "query"),
         ({"query": "a" * 100_000}, "query"),
         ({"query": "a", "top_k": 10_000}, "top_k"),
         ({"query": "a", "filters": {"colour": ["red"]}}, "filters.colour"),
