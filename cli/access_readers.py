@@ -83,6 +83,11 @@ def _then(past: Session, tenant: int, document: int, user: str | None, app: str 
     return explain(past, resolve_subject(past, Caller(tenant, user, app)), document).as_dict()
 
 
+def place(key: str) -> str:
+    """A place's name for people; what is stated for single documents stands at a place that has no name there."""
+    return "the document itself" if key.startswith("=") else key or "the root"
+
+
 def instant(text: str | None) -> datetime | None:
     """The time that a text names.
 
@@ -107,7 +112,7 @@ def _show(out: Console, told: dict[str, Any]) -> None:
     if told["shut"]:
         out.print(Text(f"  the source is shut: {told['shut']}", style="red"))
     for one in told["readers"]:
-        by = f"{one['by']} at {one['node'] or 'the root'} ({one['origin']})" if one["by"] else f"rule {one['rule']}"
+        by = f"{one['by']} at {place(one['node'])} ({one['origin']})" if one["by"] else f"rule {one['rule']}"
         until = f", until {one['expires_at']}" if one["expires_at"] else ""
         out.print(Text(f"  {one['user']}: {by}{until}"))
         if len(one["path"]) > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from core.db import now
 from core.tables import Document, Source
 from policies.chains import NodeView, load_chains
-from policies.decide import Verdict, decide, source_gates
+from policies.decide import Verdict, decide, decide_nodes, source_gates
 from policies.epoch import current
 from policies.labels import CLASSIFICATION, LabelView, classifications, rank, sources_of
 from policies.paths import membership_path
@@ -108,6 +108,8 @@ class Explanation:
         chain: the document's place and everything above it, nearest first; `waiting` the same for the place that it
             will move to, which must allow too.
         labels: those of the document; of two places the higher classification.
+        above: for each narrow place that is passed on the way up, its key and the reason of the decision above it,
+            which must allow too.
         notes: what is in doubt about the person: outdated directories, too many groups in a token.
     """
 
@@ -128,6 +130,7 @@ class Explanation:
     rule: RuleTold | None = None
     rules: tuple[RuleTold, ...] = ()
     reported: tuple[str, ...] = ()
+    above: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -175,8 +178,26 @@ def explain(session: Session, subject: Subject, document_id: int) -> Explanation
         rule=_decided_by(verdict, list(chains.values()), rulings),
         rules=tuple(one for chain in chains.values() for one in _rules(chain, rulings)),
         reported=tuple(rule.key for rule in verdict.reported),
+        above=_above(session, subject, chains.values(), at),
         notes=subject.notes,
     )
+
+
+def _above(
+    session: Session, subject: Subject, chains: Iterable[Sequence[NodeView]], at: datetime
+) -> tuple[tuple[str, str], ...]:
+    """What is decided above each narrow place, up to the first break of each chain."""
+    asked = {key: parent for chain in chains for key, parent in _narrow(chain)}
+    verdicts = decide_nodes(session, subject, asked.values(), at=at) if asked else {}
+    return tuple((key, verdicts[parent].reason) for key, parent in asked.items())
+
+
+def _narrow(chain: Sequence[NodeView]) -> Iterator[tuple[str, int]]:
+    for node in chain:
+        if node.mode == "narrow" and node.parent is not None:
+            yield node.key, node.parent
+        elif node.mode == "break":
+            return
 
 
 def _rules(chain: Sequence[NodeView], rulings: Rulings) -> list[RuleTold]:

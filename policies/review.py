@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from core.db import now
 from core.errors import InvalidError, NotFoundError
-from core.tables import Ace, AclNode, BreakGlass, Group, Membership, Principal, Source, User
+from core.tables import Ace, AclNode, BreakGlass, Document, Group, Membership, Principal, Source, User
 from policies.chains import EntryView, NodeView, load_chains, load_entries
 from policies.decide import decide
 from policies.epoch import current
@@ -129,7 +129,7 @@ class _Review:
         self._places = {one.document: one for one in places(session, tenant)}
         self._chains = load_chains(session, {one.node for one in self._places.values()})
         self._usage: Usage = load_usage(session, tenant, since)
-        self._titles = _titles(session, tenant)
+        self._names = _names(session, tenant)
         self._teller = Teller(session, self._memberships)
 
     def principal_of(self, group: str | None) -> int | None:
@@ -176,19 +176,21 @@ class _Review:
         reach = None if goal is None else self._memberships.closure([goal])
         used = self._used_entries()
         for entry in self._open_allows():
-            if (reach is None or entry.principal in reach) and (entry.node, entry.principal) not in used:
-                source, title = self._titles.get(entry.node, ("", ""))
+            if (reach is None or entry.principal in reach) and (entry.node, entry.principal, entry.origin) not in used:
+                source, name = self._names.get(entry.node, ("", ""))
                 note = f"no document shown through it since {self.since.date().isoformat()}"
-                yield Line("unused_grant", "", source, title, None, entry.name, expires_at=entry.expires_at, note=note)
+                yield Line("unused_grant", "", source, name, None, entry.name, expires_at=entry.expires_at, note=note)
 
-    def _used_entries(self) -> set[tuple[int, int]]:
-        """Nodes and principals of which somebody who is that principal was shown a document below that node."""
+    def _used_entries(self) -> set[tuple[int, int, str]]:
+        """Nodes, principals and origins of which somebody who is that principal was shown a document that such an
+        entry reaches.
+        """
         chains = load_chains(self._session, self._usage.nodes())
         return {
-            (above.id, principal)
+            (above, principal, origin)
             for person, node in self._usage.pairs()
             if person in self.people
-            for above in chains.get(node, ())
+            for above, origin in _reaching(chains.get(node, ()))
             for principal in self.people[person].principals
         }
 
@@ -202,7 +204,7 @@ class _Review:
         return [one for found in entries.values() for one in found if one.effect == "allow"]
 
     def exposed(self, highest: str) -> Iterator[Line]:
-        """Places that everyone may read although they are labelled higher than `highest`."""
+        """Places that everyone may read, by whatever lets them, although they are labelled higher than `highest`."""
         ordered = classifications(self._session, self._tenant)
         if highest not in ordered:
             raise InvalidError(f"there is no classification {highest!r}; there are {', '.join(ordered)}")
@@ -214,18 +216,27 @@ class _Review:
             yield self._line("exposed", self._places[key], by=by, label=held[key], note=note)
 
     def _open_to_all(self, keys: Sequence[int]) -> dict[int, tuple[str, int]]:
-        """Of these places, those that an entry for everyone opens: its name and how many people that lets in."""
+        """Of these places, those that an entry for everyone opens, or that each person of several may read: by what,
+        and how many people that lets in.
+        """
         named = named_on(self._session, self._tenant, {self._places[key].node for key in keys})
         all_people = self._everyone()
         found: dict[int, tuple[str, int]] = {}
-        if not named & all_people:
-            return found
+        read_by_each = dict.fromkeys(keys, "") if len(self.people) > 1 else {}
         for same in classes(self.people.values(), named, rule_trait(self._session, self._tenant)).values():
+            if not read_by_each and not named & all_people:
+                break
             subject = subject_of(self._session, self._tenant, same[0])
             for key, verdict in decide(self._session, subject, keys, at=self._at).items():
-                if verdict.allowed and verdict.entry and verdict.entry.principal in all_people:
+                if not verdict.allowed:
+                    read_by_each.pop(key, None)
+                elif verdict.entry and verdict.entry.principal in all_people:
                     found[key] = (verdict.entry.name, found.get(key, ("", 0))[1] + len(same))
-        return found
+                elif key in read_by_each:
+                    read_by_each[key] = (
+                        verdict.entry.name if verdict.entry else f"rule {verdict.rule and verdict.rule.key}"
+                    )
+        return {key: (by, len(self.people)) for key, by in read_by_each.items()} | found
 
     def _everyone(self) -> frozenset[int]:
         own = self._session.scalars(
@@ -243,8 +254,8 @@ class _Review:
                 yield self._line("no_entry", place, note="no allow entry holds here")
 
     def _line(self, kind: str, place: Place, **told: Any) -> Line:
-        source, title = self._titles.get(place.node, ("", ""))
-        return Line(kind, source=source, place=title, documents=place.count, **told)
+        source, name = self._names.get(place.node, ("", ""))
+        return Line(kind, source=source, place=name, documents=place.count, **told)
 
 
 def orphans(session: Session, tenant: int) -> Iterator[Line]:
@@ -272,11 +283,39 @@ def _in_reach(chain: Sequence[NodeView], entries: Mapping[int, Sequence[EntryVie
         yield from (one for one in entries.get(node.id, ()) if at <= reach or one.origin == "admin")
 
 
-def _titles(session: Session, tenant: int) -> dict[int, tuple[str, str]]:
-    """For each node its source's key and its name for people."""
+def _reaching(chain: Sequence[NodeView]) -> Iterator[tuple[int, str]]:
+    """Nodes of a chain with the origins whose entries there reach its first node."""
+    cut = False
+    for node in chain:
+        yield node.id, "admin"
+        if not cut:
+            yield node.id, "source"
+        cut = cut or node.mode == "break"
+
+
+def _names(session: Session, tenant: int) -> dict[int, tuple[str, str]]:
+    """For each node its source's key and its name for people: its key, as `SOURCE:KEY` names it elsewhere, with its
+    title where that says more; of the place of single documents, which of them stand there.
+    """
     rows = session.execute(
         select(AclNode.id, Source.key, AclNode.title, AclNode.key)
         .join(Source, Source.id == AclNode.source_id)
         .where(AclNode.tenant_id == tenant)
     )
-    return {id_: (source, title or key or "(root)") for id_, source, title, key in rows}
+    single = _single(session, tenant)
+    return {id_: (source, single.get(id_) or _name(title, key)) for id_, source, title, key in rows}
+
+
+def _name(title: str, key: str) -> str:
+    return (key if title in key else f"{key} ({title})") if key else "(root)"
+
+
+def _single(session: Session, tenant: int) -> dict[int, str]:
+    """The documents of places that are no container."""
+    rows = session.execute(
+        select(Document.node_id, func.min(Document.external_id), func.count())
+        .join(AclNode, AclNode.id == Document.node_id)
+        .where(Document.tenant_id == tenant, Document.state == "live", AclNode.key.startswith("="))
+        .group_by(Document.node_id)
+    )
+    return {node: first if count == 1 else f"{first} and {count - 1} more" for node, first, count in rows}

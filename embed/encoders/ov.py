@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 INPUTS: Final = ("input_ids", "attention_mask")
 _SPARE_REQUESTS = 4
 _GROUP = 384
+_FIRST = threading.Lock()
 
 
 class Compiled:
@@ -39,6 +41,10 @@ class Compiled:
         # never waits behind a whole document.
         for _ in range(threads + _SPARE_REQUESTS):
             self._requests.put(model.create_infer_request())
+        # What OpenVINO's binding prepares at the first inference of a process it prepares in C++, letting go of the
+        # interpreter meanwhile: a second thread that comes then takes the interpreter and waits for it, for ever.
+        with _FIRST:
+            self.infer(np.ones((1, 1), np.int64), np.ones((1, 1), np.int64))
 
     def infer(self, tokens: Tokens, mask: Tokens) -> Vectors:
         """Vectors of shape (rows, dimension) for arrays of shape (rows, width)."""

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from core.db import now
 from core.tables import AuditEntry, Document
-from policies.directory import put_group
+from policies.directory import put_app, put_group
 from policies.epoch import current
 from policies.rules_store import put_rule
 from tests.factories.cases import GUIDE
@@ -58,6 +58,16 @@ def test_who_can_read(place: Installation) -> None:
     assert "2 of 3 people" in shown.out
     assert _kinds(place)[-2:] == ["access.who_can_read"] * 2
     assert ambit(_data(place), "access", "who-can-read", "files:nope.txt").status == 2
+
+
+def test_a_person_is_explained_through_an_app(place: Installation) -> None:
+    with place.db.write() as session:
+        put_app(session, place.tenant, "chat", sources=["crm"])
+    asked = ("ana", "files:hello.txt", "--app", "chat")
+    assert ambit(_data(place), "access", "check", *asked).status == 1
+    told = ambit(_data(place), "--json", "access", "explain", *asked).json
+    assert (told["allowed"], told["reason"], told["gate"]["app"]) == (False, "app_source", "chat")
+    assert ambit(_data(place), "access", "check", *asked[:2]).status == 0
 
 
 def test_history(place: Installation) -> None:
@@ -154,5 +164,5 @@ def test_a_review_names_the_rule_that_lets_somebody_in(place: Installation) -> N
     with place.db.write() as session:
         put_rule(session, place.tenant, "cys", effect="permit", condition="principal.id == 'cy'")
     shown = ambit(_data(place), "access", "review").out
-    assert "cy  files:files  rule cys" in shown
-    assert "ana  files:files  user:ana > group:staff" in shown
+    assert "cy  files:(root)  rule cys" in shown
+    assert "ana  files:(root)  user:ana > group:staff" in shown

@@ -21,6 +21,7 @@ from policies.decide import decide
 from policies.model import access_spec
 from policies.review import Line, Review, review
 from policies.review_pages import COLUMNS, to_csv, to_html
+from policies.rules_store import put_rule
 from policies.subject import Caller, resolve_subject
 from tests.factories.access_changes import own_documents, verdicts
 from tests.factories.random_world import random_world
@@ -105,6 +106,20 @@ def test_a_grant_is_unused_until_somebody_was_shown_something_through_it(
     assert {one.by for one in _of(_review(db, built, group="staff"), "unused_grant")} <= {"group:company"}
 
 
+def test_a_grant_above_a_break_is_not_used_by_what_is_shown_below_it(sqlite_db: Database, tmp_path: Path) -> None:
+    with sqlite_db.write() as session:
+        built = build(session, parse(WORLD))
+        root = session.get_one(nodes.AclNode, built.nodes["root"])
+        nodes.state(session, root, access_spec(["user:ana"]), origin="admin")
+    _shown(sqlite_db, built, tmp_path, "user:ana", "secret")
+    unused = {(one.place, one.by) for one in _of(_review(sqlite_db, built), "unused_grant")}
+    assert unused == {("root", "group:company"), ("root", "group:ghost"), ("plans", "group:temps")}
+    _shown(sqlite_db, built, tmp_path, "user:ana", "plan")
+    assert ("root", "group:company") not in {
+        (one.place, one.by) for one in _of(_review(sqlite_db, built), "unused_grant")
+    }
+
+
 def test_what_was_shown_long_ago_does_not_count(sqlite_db: Database, tmp_path: Path) -> None:
     with sqlite_db.write() as session:
         built = build(session, parse(WORLD))
@@ -132,6 +147,45 @@ def test_what_an_admin_should_look_at(db: Database, built: Built) -> None:
     assert _of(_review(db, built, highest="restricted"), "exposed") == []
 
 
+@pytest.mark.parametrize("by", ["rule all", "group:both"])
+def test_what_lets_each_person_in_opens_to_all_whatever_it_is_called(sqlite_db: Database, by: str) -> None:
+    world = {
+        "users": {"ana": {"groups": ["both"]}, "bob": {"groups": ["both"]}},
+        "groups": {"both": None},
+        "nodes": {
+            "hr": {"labels": {"classification": "restricted"}, "allow": [by] if by == "group:both" else ["user:ana"]}
+        },
+        "documents": {"pay": "hr"},
+    }
+    with sqlite_db.write() as session:
+        built = build(session, parse(world))
+    assert bool(_of(_review(sqlite_db, built), "exposed")) is (by == "group:both")
+    with sqlite_db.write() as session:
+        put_rule(session, built.tenant, "all", effect="permit", condition="true")
+    assert [(one.place, one.by, one.note) for one in _of(_review(sqlite_db, built), "exposed")] == [
+        ("hr", by, "2 of 2 people may read it")
+    ]
+
+
+def test_places_are_named_as_elsewhere_and_single_documents_by_themselves(sqlite_db: Database) -> None:
+    world = {
+        "users": {"ana": None},
+        "nodes": {
+            "law/policies": {"allow": ["user:ana"]},
+            "hr/policies": {"allow": ["user:ana"]},
+            "=two": {"parent": "hr/policies", "labels": {"region": "eu"}},
+        },
+        "documents": {"a": "law/policies", "b": "hr/policies", "c": "=two", "d": "=two"},
+    }
+    with sqlite_db.write() as session:
+        built = build(session, parse(world))
+        session.get_one(nodes.AclNode, built.nodes["law/policies"]).title = "policies"
+        session.get_one(nodes.AclNode, built.nodes["hr/policies"]).title = "Leave"
+        first = min(session.get_one(Document, built.documents[one]).external_id for one in "cd")
+    found = [one.place for one in _of(_review(sqlite_db, built), "access")]
+    assert found == sorted([f"{first} and 1 more", "hr/policies (Leave)", "law/policies"])
+
+
 def test_a_place_without_an_entry(sqlite_db: Database) -> None:
     with sqlite_db.write() as session:
         built = build(session, parse(WORLD))
@@ -151,12 +205,12 @@ def test_its_files(sqlite_db: Database) -> None:
     with sqlite_db.write() as session:
         built = build(session, parse(WORLD))
         root = session.get_one(nodes.AclNode, built.nodes["root"])
-        root.title = "=cmd|'<b>'"
+        root.key, root.title = "+cmd|'<b>'", ""
     found = _review(sqlite_db, built)
     rows = list(csv.DictReader(io.StringIO(to_csv(found))))
     assert tuple(rows[0]) == COLUMNS
     assert len(rows) == len(found.lines)
-    assert {one["place"] for one in rows if one["person"] == "ana"} >= {"'=cmd|'<b>'"}
+    assert {one["place"] for one in rows if one["person"] == "ana"} >= {"'+cmd|'<b>'"}
     page = to_html(found)
     assert "&lt;b&gt;" in page
     assert "<b>" not in page

@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from embed.encoders.factory import make_encoder
 from embed.encoders.fallback import FallbackEncoder
 from embed.encoders.files import BUNDLED, ModelFiles, find_model
 from embed.encoders.openvino import OpenVinoEncoder
+from embed.encoders.ov import Compiled
 from embed.encoders.torch import TorchEncoder
 from tests.factories.encoders import WordEncoder
 
@@ -208,3 +211,42 @@ print(sorted(heavy & set(sys.modules)))
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.strip() == "[]"
+
+
+class Binding:
+    """Stands in for OpenVINO's, in which a second inference that begins during the first one stands still for ever."""
+
+    def __init__(self) -> None:
+        self.prepared, self.preparing, self.stuck = False, False, False
+
+    def infer(self, *_: object, **__: object) -> None:
+        if not self.prepared:
+            self.stuck |= self.preparing
+            self.preparing = True
+            time.sleep(0.05)
+            self.prepared = True
+
+    def module(self) -> SimpleNamespace:
+        request = SimpleNamespace(infer=self.infer, get_output_tensor=lambda _: SimpleNamespace(data=[[0.0]]))
+        model = SimpleNamespace(create_infer_request=lambda: request)
+        return SimpleNamespace(Core=lambda: SimpleNamespace(get_property=lambda *_: (), compile_model=lambda *_: model))
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["one model", "two models"])
+def test_the_first_inference_of_a_process_is_alone(monkeypatch: pytest.MonkeyPatch, apart: bool) -> None:
+    """Found as a search that never ended: its two threads held the interpreter and what the binding prepares."""
+    binding, together, tokens = Binding(), threading.Barrier(2), np.ones((1, 8), np.int64)
+    monkeypatch.setitem(sys.modules, "openvino", binding.module())
+    shared = None if apart else Compiled(Path(GRAPH), threads=2)
+
+    def infer() -> None:
+        together.wait()
+        (shared or Compiled(Path(GRAPH), threads=2)).infer(tokens, tokens)
+
+    threads = [threading.Thread(target=infer) for _ in range(2)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert binding.prepared
+    assert not binding.stuck
