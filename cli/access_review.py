@@ -54,7 +54,7 @@ def _show(out: Console, found: Review) -> None:
     from rich.text import Text
 
     out.print(Text(f"{found.people} people, {found.group or 'everybody'}, since {found.since.date().isoformat()}"))
-    for kind in ("access", "unused_grant", "exposed", "orphan", "no_entry", "break_glass"):
+    for kind in ("access", "unused_grant", "exposed", "orphan", "cycle", "no_entry", "break_glass"):
         lines = [one for one in found.lines if one.kind == kind]
         out.print(Text(f"{kind.replace('_', ' ')}: {len(lines)}", style="bold"))
         for one in lines[:_SHOWN]:

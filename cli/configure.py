@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -40,6 +41,8 @@ def plan(context: Context, path: PATH, prune: PRUNE = False) -> None:
         differences = declare.plan(session, store.tenant, declared, prune)
         access = simulated(session, store, declared, prune=prune) if decisive(differences) else None
         held = access is not None and _held(session, store, declared, prune=prune)
+        stated = {one.id: one.body["groups"] for one in declared if one.kind == "Group"}
+        told_cycles(context, session, store, stated)
     _left_out(context, path)
 
     def show(out: Console) -> None:
@@ -92,9 +95,22 @@ def apply(
 
         asked = Asked("config.apply", {"documents": documents(declared), "prune": prune})
         done = perform(store.runtime, at_the_machine(store.tenant), asked, check=check).told
+        with store.db.read() as session:
+            told_cycles(context, session, store)
     context.emit(_as_data(done, applied=True), lambda out: _show(out, done, applied=True))
     if any(one.kind == "Source" and one.action in ("create", "change") for one in done):
         context.note("Sources changed: `ambit sync` brings their documents and access up to date.")
+
+
+def told_cycles(
+    context: Context, session: Session, store: Store, stated: Mapping[str, Collection[str]] = MappingProxyType({})
+) -> None:
+    """A remark on groups that hold one another; `stated` as `policies.cycles.cycles` takes it."""
+    from policies.cycles import cycles
+
+    for groups in cycles(session, store.tenant, stated):
+        told = f"the group {groups[0]} holds itself" if len(groups) == 1 else f"{', '.join(groups)} hold one another"
+        context.note(f"warning: {told}, so whoever is in one is in all; that is accepted")
 
 
 def _deletions(differences: Sequence[Difference]) -> set[tuple[str, str]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.configure import told_cycles
 from cli.context import Context, command
 from cli.store import Store, done, opened
 from core.errors import NotFoundError
@@ -56,6 +57,9 @@ def _change(context: Context, group: str, principal: str, *, joined: bool) -> No
         with store.db.read() as session:
             _check(session, store, group, name)
         changed = change_membership(store, group, name, joined=joined)
+        if joined and name.startswith("group:"):
+            with store.db.read() as session:
+                told_cycles(context, session, store)
     data = {"group": group, "member": name, "changed": changed}
     already = "now" if changed else "already"
     context.emit(

@@ -14,6 +14,7 @@ from core.db import now
 from core.errors import InvalidError, NotFoundError
 from core.tables import Ace, AclNode, BreakGlass, Document, Group, Membership, Principal, Source, User
 from policies.chains import EntryView, NodeView, load_chains, load_entries
+from policies.cycles import cycles
 from policies.decide import decide
 from policies.epoch import current
 from policies.labels import CLASSIFICATION, classifications, effective, rank
@@ -92,6 +93,7 @@ def review(
         *made.unused(goal),
         *made.exposed(highest),
         *orphans(session, tenant),
+        *_cyclic(session, tenant),
         *made.without_entry(),
         *emergencies(session, tenant, made.since),
     ]
@@ -256,6 +258,12 @@ class _Review:
     def _line(self, kind: str, place: Place, **told: Any) -> Line:
         source, name = self._names.get(place.node, ("", ""))
         return Line(kind, source=source, place=name, documents=place.count, **told)
+
+
+def _cyclic(session: Session, tenant: int) -> Iterator[Line]:
+    """Groups that hold one another."""
+    for groups in cycles(session, tenant):
+        yield Line("cycle", by=", ".join(groups), note="each is in all of them")
 
 
 def orphans(session: Session, tenant: int) -> Iterator[Line]:
