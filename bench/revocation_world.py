@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from api.declare.directories import put_directory
 from api.runtime import Runtime
 from core.db import now
 from core.ids import chunk_hash, point_id, public_id
 from core.settings import Settings
 from core.tables import (
-    Ace,
     AclNode,
     Chunk,
     ChunkPoint,
+    Directory,
     Document,
     DocumentVersion,
     Policy,
@@ -35,10 +36,15 @@ from embed.encoders.base import Tokenizer, Vectors
 from embed.index.base import Payload, Point
 from ingest.deletion import await_move, hold_documents, move, show_documents
 from policies import directory, nodes
+from policies.break_glass import end_glass, open_glass, standing_glass
 from policies.epoch import bump, remember, source_state
 from policies.labels import set_classifications
-from policies.model import AccessSpec, access_spec
+from policies.model import AccessSpec, Entry, access_spec
+from policies.rules_store import put_rule, remove_rule
 
+_MOMENT, _HOUR = timedelta(seconds=1), timedelta(hours=1)
+_FED_BEFORE = timedelta(minutes=30)
+_FEED: dict[str, Any] = {"config": {}, "schedule": None, "max_age": 24 * 3600}
 PERSON, APP, TEXT = "ana", "chat", "the ledger of the northern warehouse"
 Change = Callable[[Session, "World"], Any]
 
@@ -80,12 +86,13 @@ class World:
 
 @dataclass(frozen=True)
 class Way:
-    """How a right is lost and given back, and what the place allows before."""
+    """How a right is lost and given back, and what the place allows before. `given`: it must be given at first too."""
 
     lose: Change
     give: Change
     allow: tuple[str, ...] = (f"user:{PERSON}",)
     labels: Mapping[str, str] = field(default_factory=dict)
+    given: bool = False
 
 
 def runtime_of(url: str, folder: Path) -> Runtime:
@@ -102,7 +109,11 @@ def build(url: str, folder: Path) -> dict[str, World]:
     with runtime.db.write() as session:
         _people(session, tenant)
         worlds = {way: _place(session, tenant, way) for way in WAYS}
+        for way, world in worlds.items():
+            if WAYS[way].given:
+                WAYS[way].give(session, world)
     live = runtime.stack.generation()
+    runtime.stack.warm_up()
     with runtime.db.write() as session:
         points = [_text(session, live.id, runtime, one) for one in worlds.values()]
     runtime.stack.index.upsert(live.collection, points)
@@ -111,9 +122,11 @@ def build(url: str, folder: Path) -> dict[str, World]:
 
 
 def _people(session: Session, tenant: int) -> None:
-    for group in ("joined", "outer", "inner", "kept", "loop"):
+    for group in ("joined", "outer", "inner", "kept", "loop", "fed"):
         directory.put_group(session, tenant, group)
     _person(session, tenant)
+    put_directory(session, tenant, "corp", _FEED)
+    session.scalars(select(Directory)).one().synced_at = now(session) - _FED_BEFORE
     directory.put_app(session, tenant, APP)
     directory.set_containers(session, tenant, "group:inner", ["outer", "loop"])
     directory.set_containers(session, tenant, "group:loop", ["inner"])
@@ -125,6 +138,7 @@ def _people(session: Session, tenant: int) -> None:
 def _person(session: Session, tenant: int) -> None:
     directory.put_user(session, tenant, PERSON, email="ana@example.com", attributes={"clearance": "internal"})
     directory.set_containers(session, tenant, f"user:{PERSON}", ["joined", "inner", "kept"])
+    directory.set_members(session, tenant, "fed", [f"user:{PERSON}"], origin="ldap:corp")
 
 
 def _order(*first: str) -> Change:
@@ -140,12 +154,18 @@ def _rule(session: Session, tenant: int, key: str, condition: str) -> None:
     session.flush()
 
 
-def _end_rule(session: Session, tenant: int, key: str) -> None:
-    session.execute(
-        update(Policy)
-        .where(Policy.tenant_id == tenant, Policy.key == key, Policy.epoch_to.is_(None))
-        .values(epoch_to=bump(session, tenant))
-    )
+def _says(effect: str, key: str, *, enforced: bool = True) -> Change:
+    """A rule over the whole source of a way."""
+
+    def change(session: Session, world: World) -> None:
+        condition = f"source.id == '{key}'"
+        put_rule(session, world.tenant, key, effect=effect, condition=condition, enforced=enforced)
+
+    return change
+
+
+def _unsays(key: str) -> Change:
+    return lambda session, world: remove_rule(session, world.tenant, key)
 
 
 def _place(session: Session, tenant: int, way: str) -> World:
@@ -251,15 +271,29 @@ def _on_root(**spec: Any) -> Change:
     return change
 
 
-def _ends(session: Session, world: World, *, after: timedelta | None) -> None:
-    """The one entry of the place, with an end."""
-    epoch = bump(session, world.tenant)
-    row = session.scalars(select(Ace).where(Ace.node_id == world.node, Ace.epoch_to.is_(None))).one()
-    row.epoch_to = epoch
-    ends = None if after is None else now(session) + after
-    kept = {name: getattr(row, name) for name in ("tenant_id", "node_id", "principal_id", "effect", "origin")}
-    session.add(Ace(**kept, expires_at=ends, epoch_from=epoch))
-    session.flush()
+def _bounded(**bounds: timedelta) -> Change:
+    """The one entry of the place, with a beginning or an end so far from now."""
+
+    def change(session: Session, world: World) -> None:
+        at = now(session)
+        entry = Entry(ME, **{name: at + distance for name, distance in bounds.items()})
+        nodes.state(session, session.get_one(AclNode, world.node), AccessSpec(entries=frozenset({entry})))
+
+    return change
+
+
+def _open_glass(session: Session, world: World) -> None:
+    place = f"{session.get_one(Source, world.source).key}:place"
+    open_glass(session, world.tenant, PERSON, [place], reason="the night shift needs it", seconds=3600, by="user:boss")
+
+
+def _end_glass(session: Session, world: World) -> None:
+    for one in standing_glass(session, world.tenant):
+        end_glass(session, world.tenant, one.public_id, by="user:boss")
+
+
+def _feed(max_age_s: int) -> Change:
+    return lambda session, world: put_directory(session, world.tenant, "corp", {**_FEED, "max_age": max_age_s})
 
 
 def _document(change: Callable[[Session, Document, World], object]) -> Change:
@@ -296,13 +330,18 @@ WAYS: dict[str, Way] = {
     "folder moved": Way(
         lambda s, w: _parent(s, w, w.elsewhere), lambda s, w: _parent(s, w, _root(s, w))
     ),
-    "entry expired": Way(
-        lambda s, w: _ends(s, w, after=timedelta(seconds=-1)), lambda s, w: _ends(s, w, after=None)
-    ),
+    "entry expired": Way(_bounded(expires_at=-_MOMENT), _bounded()),
+    "entry begins later": Way(_bounded(not_before=_HOUR), _bounded(not_before=-_HOUR)),
+    "emergency access ended": Way(_end_glass, _open_glass, (), given=True),
     "label": Way(_states(**ALLOW, labels={"secret": "yes"}), _states(**ALLOW)),
-    "rule": Way(
-        lambda s, w: _rule(s, w.tenant, "whole-source", "source.id == 'rule'"),
-        lambda s, w: _end_rule(s, w.tenant, "whole-source"),
+    "admin's label": Way(_states(origin="admin", labels={"secret": "yes"}), _states(origin="admin")),
+    "rule": Way(_says("forbid", "rule"), _unsays("rule")),
+    "rule enforced": Way(
+        _says("forbid", "rule-enforced"), _says("forbid", "rule-enforced", enforced=False), given=True
+    ),
+    "permit ended": Way(_unsays("permit-ended"), _says("permit", "permit-ended"), (), given=True),
+    "permit on trial": Way(
+        _says("permit", "permit-on-trial", enforced=False), _says("permit", "permit-on-trial"), (), given=True
     ),
     "attributes": Way(_user(attributes={"clearance": "public"}), _user()),
     "order": Way(_order("internal", "public"), _order("public", "internal"), labels={"classification": "public"}),
@@ -315,6 +354,7 @@ WAYS: dict[str, Way] = {
     "document held": Way(
         lambda s, w: hold_documents(s, w.tenant, [w.document]), lambda s, w: show_documents(s, w.tenant, [w.document])
     ),
+    "directory too old": Way(_feed(60), _feed(24 * 3600), ("group:fed",)),
     "too old": Way(_old, _source(max_access_age_s=None)),
     "source deleted": Way(_source(state="deleted"), _source(state="active")),
     "app's sources": Way(
