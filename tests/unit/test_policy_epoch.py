@@ -12,10 +12,17 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from api.declare.directories import put_directory
+from api.declare.sources import delete_source, put_source
 from core.db import Database, now
-from core.tables import Ace, AclNode, StateHistory, Tenant, User
+from core.tables import Ace, AclNode, Document, Source, StateHistory, Tenant, User
+from ingest.deletion import await_move, hold_documents, move
 from policies import decide, directory, epoch, nodes, scope, subject
+from policies.break_glass import open_glass
+from policies.entries import StatedEntry, add_entry
+from policies.labels import classifications, set_classifications
 from policies.model import AccessSpec, Entry, access_spec
+from policies.rules_store import put_rule
 from tests.factories.world import Built, WApp, WDoc, WEntry, WNode, World, WSource, WUser, build
 
 WORLD = World(
@@ -51,6 +58,17 @@ def _put(
 
 def _ghost(session: Session) -> int:
     return session.scalars(select(Ace.id).where(Ace.effect == "deny", Ace.epoch_to.is_(None))).one()
+
+
+def _note(session: Session, built: Built) -> Document:
+    return session.get_one(Document, built.documents["note"])
+
+
+def _source(session: Session, built: Built, **values: Any) -> dict[str, Any]:
+    """The canonical body of the world's source, with some values of its own."""
+    row = session.get_one(Source, built.sources["s"])
+    kept = {name: getattr(row, name) for name in ("connector", "config", "access", "schedule", "base", "priority")}
+    return {**kept, "max_access_age": row.max_access_age_s, **values}
 
 
 def _state(session: Session, built: Built, spec: AccessSpec, origin: Any = "admin") -> None:
@@ -91,6 +109,23 @@ CHANGES: dict[str, Change] = {
     ),
     "the closed node": lambda s, b: nodes.closed_node(s, b.tenant, b.sources["s"]),
     "a waiver": lambda s, b: nodes.waive(s, b.tenant, _ghost(s)),
+    "an entry of an admin's with an end": lambda s, b: add_entry(
+        s, b.tenant, StatedEntry("s:place", "user:bob", expires_at=now(s) + timedelta(hours=1))
+    ),
+    "emergency access": lambda s, b: open_glass(
+        s, b.tenant, "bob", ["s:place"], reason="the night shift needs it", seconds=60, by="user:ana"
+    ),
+    "a rule": lambda s, b: put_rule(s, b.tenant, "shut", effect="forbid", condition="principal.id == 'bob'"),
+    "a rule on trial": lambda s, b: put_rule(
+        s, b.tenant, "trial", effect="permit", condition="principal.id == 'bob'", enforced=False
+    ),
+    "the order of classifications": lambda s, b: set_classifications(s, b.tenant, ["internal", "public"]),
+    "a source's limit": lambda s, b: put_source(s, b.tenant, "s", _source(s, b, max_access_age=60)),
+    "a source deleted": lambda s, b: delete_source(s, b.tenant, "s"),
+    "a document moved": lambda s, b: move(s, _note(s, b), b.nodes["place"]),
+    "a document that is to move": lambda s, b: await_move(s, _note(s, b), b.nodes["place"]),
+    "a document held": lambda s, b: hold_documents(s, b.tenant, [b.documents["note"]]),
+    "a directory": lambda s, b: put_directory(s, b.tenant, "corp", {"config": {}, "schedule": None, "max_age": 60}),
 }
 NO_CHANGES: dict[str, Change] = {
     "the same user": lambda s, b: directory.put_user(s, b.tenant, "ana", email="Ana@Example.com"),
@@ -104,6 +139,8 @@ NO_CHANGES: dict[str, Change] = {
     "only another title": lambda s, b: _put(s, b, DENY, title="Plans"),
     "nothing of an admin's": lambda s, b: _state(s, b, AccessSpec()),
     "nothing to release": lambda s, b: nodes.release(s, s.scalars(select(AclNode)).all()),
+    "the same order": lambda s, b: set_classifications(s, b.tenant, list(classifications(s, b.tenant))),
+    "a document where it stands": lambda s, b: move(s, _note(s, b), b.nodes["root"]),
 }
 
 
