@@ -12,7 +12,9 @@ from typing import Any
 BODY = "The valve opens at forty bar and closes at thirty-eight."
 
 
-def make_pdf(pages: Sequence[Sequence[str]], *, title: str | None = None, password: str | None = None) -> bytes:
+def make_pdf(
+    pages: Sequence[Sequence[str]], *, title: str | None = None, author: str | None = None, password: str | None = None
+) -> bytes:
     """A page for each list of lines; a line that starts with `# ` is a heading in a larger font."""
     from reportlab.lib.pdfencrypt import StandardEncryption
     from reportlab.pdfgen.canvas import Canvas
@@ -22,6 +24,8 @@ def make_pdf(pages: Sequence[Sequence[str]], *, title: str | None = None, passwo
     canvas = Canvas(buffer, encrypt=encryption)
     if title is not None:
         canvas.setTitle(title)
+    if author is not None:
+        canvas.setAuthor(author)
     for lines in pages:
         height = 800
         for line in lines:

@@ -300,3 +300,28 @@ def test_elements_need_no_parser() -> None:
 
 def test_headings_alone_are_text() -> None:
     assert shapes(parsed("a.md", "# One\n\n# Two")) == [("text", "One"), ("text", "Two")]
+
+
+def _stated(kind: str, author: str, at: datetime) -> bytes:
+    """A file of a kind that says who wrote it and when it last changed."""
+    if kind == "pdf":
+        return files.make_pdf([["Some text of the page"]], author=author)
+    made = {"docx": files.make_docx, "pptx": files.make_pptx, "xlsx": files.make_xlsx}[kind]()
+    told = (
+        '<cp:coreProperties xmlns:cp="http://schemas.openxmlformats.org/package/2006/metadata/core-properties" '
+        'xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:dcterms="http://purl.org/dc/terms/" '
+        'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">'
+        f"<dc:creator>{author}</dc:creator>"
+        f'<dcterms:modified xsi:type="dcterms:W3CDTF">{at:%Y-%m-%dT%H:%M:%SZ}</dcterms:modified></cp:coreProperties>'
+    )
+    return files.with_member(made, "docProps/core.xml", told.encode())
+
+
+@pytest.mark.parametrize("kind", ["pdf", "docx", "pptx", "xlsx"])
+def test_a_file_says_who_wrote_it_and_when_it_changed(kind: str) -> None:
+    at = datetime(2021, 3, 4, 5, 6, 7, tzinfo=UTC)
+    document = parsed(f"a.{kind}", _stated(kind, "Cara Dunmore", at))
+    assert document.author == "Cara Dunmore"
+    if kind != "pdf":  # whose dates `test_parsing_thread.py` reads
+        assert document.modified_at is not None
+        assert document.modified_at.replace(tzinfo=UTC) == at
