@@ -51,7 +51,10 @@ def agreeing(encoder: Encoder, wanted: Vectors, found: Vectors) -> float:
     lengths = np.linalg.norm(wanted, axis=1) * np.linalg.norm(found, axis=1)
     lowest = float((np.sum(found * wanted, axis=1) / np.maximum(lengths, np.finfo(np.float32).tiny)).min())
     if not lowest >= LEAST_COSINE:
-        raise EncoderMismatchError(f"{encoder.tag} agrees with the reference vectors only to {lowest:.4f}, not 0.99")
+        raise EncoderMismatchError(
+            f"{encoder.tag} agrees with the reference vectors only to {lowest:.4f}, not 0.99; bring back the backend "
+            "that made them (encoder_backend), or build the index anew with `ambit reembed --encoder`"
+        )
     return lowest
 
 
