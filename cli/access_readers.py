@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.context import Context, command
+from cli.context import Context, command, counted
 from cli.store import Store, find_document, opened
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def who_can_read(context: Context, document: DOCUMENT, app: APP = None) -> None:
             told = readers.who_can_read(session, store.tenant, found.id, app=app).as_dict()
             told |= {"document": found.public_id, "external_id": found.external_id}
         recorded(store, "access.who_can_read", {"document": told["document"], "app": app})
-    context.emit(told, lambda out: _show(out, told))
+    context.emit(told, lambda out: _show(out, told, "can"))
 
 
 def history(
@@ -60,7 +60,7 @@ def history(
         body = {"document": told["document"], "user": user, "app": app, "at": then.at.isoformat(), "epoch": then.epoch}
         recorded(store, "access.history", body)
     if user is None:
-        context.emit(told, lambda out: _show(out, told))
+        context.emit(told, lambda out: _show(out, told, "could"))
     else:
         from cli.access import show_explanation
 
@@ -105,10 +105,11 @@ def instant(text: str | None) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _show(out: Console, told: dict[str, Any]) -> None:
+def _show(out: Console, told: dict[str, Any], may: str) -> None:
     from rich.text import Text
 
-    out.print(Text(f"{told['count']} of {told['people']} people can read {told['external_id']}"))
+    everybody = counted(told["people"], "person", "people")
+    out.print(Text(f"{told['count']} of {everybody} {may} read {told['external_id']}"))
     if told["shut"]:
         out.print(Text(f"  the source is shut: {told['shut']}", style="red"))
     for one in told["readers"]:

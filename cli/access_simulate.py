@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.access_readers import APP, recorded
-from cli.context import Context, command
+from cli.context import Context, command, counted
 from cli.store import Store, opened
 
 if TYPE_CHECKING:
@@ -126,11 +126,16 @@ def show(out: Console, told: dict[str, Any]) -> None:
         side = told[name]
         if not side["people"]:
             continue
-        out.print(Text(f"{side['people']} people {word} {side['documents']} documents", style=colour))
+        people, documents = _people(side["people"]), counted(side["documents"], "document", "documents")
+        out.print(Text(f"{people} {word} {documents}", style=colour))
         for one in side["samples"]:
             out.print(Text(f"  {one['user']}: {one['documents']}, as in {', '.join(one['samples'][:3])}"))
     if not told["gains"]["people"] and not told["losses"]["people"]:
         out.print("nobody would gain or lose a document", markup=False)
     if not told["complete"]:
         out.print("not everybody was asked about: the change touches too many different people", markup=False)
-    out.print(Text(f"of {told['people']} people, at policy epoch {told['epoch']}; nothing was written", style="dim"))
+    out.print(Text(f"of {_people(told['people'])}, at policy epoch {told['epoch']}; nothing was written", style="dim"))
+
+
+def _people(number: int) -> str:
+    return counted(number, "person", "people")

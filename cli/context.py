@@ -172,3 +172,8 @@ def _designed(error: Exception) -> AmbitError:
         place = f" {error.filename}" if error.filename else ""
         return UnavailableError(f"{error.strerror or kind}{place}; `ambit doctor` says what is wrong")
     return AmbitError(f"an unforeseen {kind}; run it again with AMBIT_LOG_LEVEL=debug and report what it shows")
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """So many, in words that fit: `1 person`, `3 people`."""
+    return f"{number} {one if number == 1 else many}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from cli.context import counted
+
 if TYPE_CHECKING:
     from rich.console import Console
     from sqlalchemy.orm import Session
@@ -159,7 +161,8 @@ def _show_readers(out: Console, one: dict[str, Any]) -> None:
         ):
             if count:
                 who = ", ".join(people[:5]) + (", …" if count > 5 else "")
-                text = f"  {count} people would {word} {effect['count']} documents ({names}): {who}"
+                documents = counted(effect["count"], "document", "documents")
+                text = f"  {counted(count, 'person', 'people')} would {word} {documents} ({names}): {who}"
                 out.print(Text(text, style=colour))
     if not one["readers"]["complete"]:
         out.print("  not every kind of change was asked about: there are too many", markup=False)

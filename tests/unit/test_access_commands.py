@@ -102,7 +102,7 @@ def test_simulate_rows_and_documents(place: Installation) -> None:
     ).json
     assert (told["losses"]["people"], told["gains"]["people"]) == (1, 1)
     shown = ambit(_data(place), "access", "simulate", "--allow", "files:=everyone")
-    assert "1 people would gain 2 documents" in shown.out
+    assert "1 person would gain 2 documents" in shown.out
     same = ambit(_data(place), "access", "simulate", "--leave", "staff=user:cy")
     assert "nobody would gain or lose" in same.out
     assert ambit(_data(place), "access", "simulate").status == 2
@@ -119,7 +119,7 @@ def test_a_plan_shows_who_gains_and_loses(place: Installation) -> None:
         before = current(session, place.tenant)
     told = ambit(_data(place), "--json", "plan", str(path)).json
     assert told["access"]["losses"]["people"] == 1
-    assert "1 people would lose 2 documents" in ambit(_data(place), "plan", str(path)).out
+    assert "1 person would lose 2 documents" in ambit(_data(place), "plan", str(path)).out
     with place.db.read() as session:
         assert current(session, place.tenant) == before
     path.write_text("kind: Model\nid: other\nclass: extractive\n")
