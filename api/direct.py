@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.context import Context
-from api.routes.retrieve import ROUTE, found
+from api.identity import Asking
+from api.routes.retrieve import ROUTE, searched
 from api.schemas.retrieval import RetrieveBody
 
 _JSON = b"application/json"
@@ -48,8 +49,9 @@ class Direct:
             await self._app(scope, _Again(messages, receive), send)
             return
         scope["route"] = ROUTE
+        asking = Asking.presented(Request(scope), self._context)
         answer = await asyncio.get_running_loop().run_in_executor(
-            self._workers, copy_context().run, found, Request(scope), self._context, body
+            self._workers, copy_context().run, searched, asking, self._context, body
         )
         await send({"type": "http.response.start", "status": 200, "headers": _headers(answer)})
         await send({"type": "http.response.body", "body": answer})

@@ -77,12 +77,11 @@ def _check(session: Session, store: Store, group: str, name: str) -> None:
 
     from core.errors import InvalidError
     from core.tables import Group, User
+    from policies.directory import group_id
     from policies.model import check_member
     from policies.principals import split
 
-    found = session.scalars(select(Group.id).where(Group.tenant_id == store.tenant, Group.key == group)).first()
-    if found is None:
-        raise NotFoundError(f"there is no group {group!r}; `ambit groups list` shows them")
+    group_id(session, store.tenant, group)
     kind, key = split(check_member(name))
     if kind not in ("user", "group"):
         raise InvalidError(f"{name} is nobody to add; write user:<id> or group:<id>")

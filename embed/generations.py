@@ -111,15 +111,15 @@ def add_generation(session: Session, encoder: Encoder, model: str, sparse: Spars
     return row
 
 
-def reference_of(db: Database, generation: LiveGeneration, made: Callable[[], Vectors]) -> Vectors:
+def reference_of(db: Database, generation: LiveGeneration, mine: Vectors) -> Vectors:
     """Where the encoder that first opened the generation puts known sentences, of shape (sentences, dimension).
 
     Args:
-        made: gives the vectors of whoever asks; they are noted where none are yet.
+        mine: the vectors of whoever asks, of the same shape; they are noted where none are yet.
     """
     known = _reference(db, generation.id)
     if known is None:
-        row = {"generation_id": generation.id, "vectors": np.asarray(made(), "<f4").tobytes()}
+        row = {"generation_id": generation.id, "vectors": np.asarray(mine, "<f4").tobytes()}
         with db.write() as session:
             insert_new(session, GenerationReference, [row])
         known = _reference(db, generation.id)

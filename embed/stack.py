@@ -271,7 +271,7 @@ class VectorStack:
             EncoderMismatchError: another backend, precision or version of it puts known sentences elsewhere.
         """
         mine = encoder.encode_passages(sentences())
-        agreeing(encoder, reference_of(self._db, generation, lambda: mine), mine)
+        agreeing(encoder, reference_of(self._db, generation, mine), mine)
 
     def _sparse_encoder(self, live: LiveGeneration) -> SparseEncoder:
         with self._lock:

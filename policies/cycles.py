@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from core.tables import Membership, Principal
+from policies.people import closure
 
 
 def cycles(
@@ -23,7 +24,7 @@ def cycles(
     for member, group, origin in _pairs(session, tenant):
         if origin != "admin" or member not in stated:
             above.setdefault(member, set()).add(group)
-    reached = {one: _closure(above, groups) for one, groups in above.items()}
+    reached = {one: closure(above, groups) for one, groups in above.items()}
     found = {
         tuple(sorted(other for other in reached[one] if one in reached.get(other, ())))
         for one in reached
@@ -42,12 +43,3 @@ def _pairs(session: Session, tenant: int) -> Iterable[tuple[str, str, str]]:
         .where(Membership.tenant_id == tenant, Membership.epoch_to.is_(None), member.kind == "group")
     )
     return [(row[0], row[1], row[2]) for row in rows]
-
-
-def _closure(above: Mapping[str, Collection[str]], start: Iterable[str]) -> set[str]:
-    seen: set[str] = set()
-    frontier = set(start)
-    while frontier:
-        seen |= frontier
-        frontier = {group for one in frontier for group in above.get(one, ())} - seen
-    return seen

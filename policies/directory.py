@@ -52,6 +52,18 @@ def tenant_id(session: Session, key: str) -> int:
     return found
 
 
+def group_id(session: Session, tenant: int, key: str) -> int:
+    """Id of the group of that key.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    found = session.scalars(select(Group.id).where(Group.tenant_id == tenant, Group.key == key)).one_or_none()
+    if found is None:
+        raise NotFoundError(f"there is no group {key!r}; `ambit groups list` shows them")
+    return found
+
+
 def put_user(
     session: Session,
     tenant: int,

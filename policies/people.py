@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
@@ -15,6 +15,7 @@ from policies.directories import standing
 from policies.model import EVERYONE
 from policies.rules_compiled import reads_of_principal
 
+Named = TypeVar("Named", bound=Hashable)
 Trait = Callable[["Person"], Hashable]
 
 
@@ -32,6 +33,17 @@ class Person:
     """Where a directory is too old, what of the person that leaves in doubt; decisions tell these apart."""
 
 
+def closure(above: Mapping[Named, Iterable[Named]], start: Iterable[Named]) -> frozenset[Named]:
+    """`start` and everything above any of it, to any depth, cycles included."""
+    seen = set(start)
+    frontier = list(seen)
+    while frontier:
+        reached = {group for member in frontier for group in above.get(member, ())} - seen
+        seen |= reached
+        frontier = list(reached)
+    return frozenset(seen)
+
+
 @dataclass(frozen=True, slots=True)
 class Memberships:
     """Open memberships of groups that exist, upwards: for each member the groups that directly hold it."""
@@ -40,13 +52,7 @@ class Memberships:
 
     def closure(self, start: Iterable[int]) -> frozenset[int]:
         """`start` and every group that holds any of it, to any depth, cycles included."""
-        seen = set(start)
-        frontier = list(seen)
-        while frontier:
-            reached = {group for member in frontier for group in self.above.get(member, ())} - seen
-            seen |= reached
-            frontier = list(reached)
-        return frozenset(seen)
+        return closure(self.above, start)
 
     def steps_to(self, goal: int) -> dict[int, int | None]:
         """For each principal that is inside `goal`, the next one on a shortest way to it; None for `goal` itself."""

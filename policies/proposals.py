@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.errors import NotFoundError
-from core.tables import Group, Membership
-from policies.directory import remove_member
+from core.tables import Membership
+from policies.directory import group_id, remove_member
 from policies.entries import StatedEntry as ProposedEntry
 from policies.entries import add_entry, end_entries
 from policies.epoch import bump
@@ -44,16 +42,11 @@ class Proposal:
             add_entry(session, tenant, entry)
         end_entries(session, tenant, self.without)
         for group in sorted({group for group, _ in (*self.join, *self.leave)}):
-            _check_group(session, tenant, group)
+            group_id(session, tenant, group)
         for group, member in self.join:
             _join(session, tenant, group, member)
         for group, member in self.leave:
             remove_member(session, tenant, group, check_principal(member))
-
-
-def _check_group(session: Session, tenant: int, key: str) -> None:
-    if session.scalar(select(Group.id).where(Group.tenant_id == tenant, Group.key == key)) is None:
-        raise NotFoundError(f"there is no group {key!r}; nobody can join or leave it")
 
 
 def _join(session: Session, tenant: int, group: str, member: str) -> None:

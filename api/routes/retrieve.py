@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from fastapi.routing import APIRoute
 
 from api.context import Context, Ctx
@@ -18,17 +18,8 @@ def retrieve(body: RetrieveBody, ctx: Ctx, asking: ToCheck) -> Response:
     return Response(searched(asking, ctx, body), media_type="application/json")
 
 
-def found(request: Request, ctx: Context, body: RetrieveBody) -> bytes:
-    """The answer to one search, for who asks; blocks.
-
-    Raises:
-        AmbitError: as the route does.
-    """
-    return searched(Asking.presented(request, ctx), ctx, body)
-
-
 def searched(asking: Asking, ctx: Context, body: RetrieveBody) -> bytes:
-    """What a search finds, as JSON."""
+    """What a search finds, as JSON; blocks."""
     return RetrieveView.of(ctx.runtime.retriever.retrieve(asking.caller(), body.question())).model_dump_json().encode()
 
 
