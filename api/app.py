@@ -26,6 +26,7 @@ from api.routes import (
     directories,
     documents,
     entries,
+    erasures,
     grants,
     groups,
     health,
@@ -43,7 +44,8 @@ from api.schemas.base import Problem
 
 _ROUTERS = (
     retrieve, query, chat, sources, runs, directories, config, documents, keys, users, groups, apps, policies, grants,
-    access, access_readers, approvals, break_glass, entries, audit, catalogue, health, scim,
+    access, access_readers, approvals, break_glass, entries, audit, erasures, catalogue, health,
+    scim,
 )  # fmt: skip
 
 

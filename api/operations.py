@@ -16,6 +16,7 @@ from api.declare.rules import policy_body
 from api.needs import app_of, group_of, needs_app, needs_grant, needs_group, needs_user, over, user_of
 from api.operation import Args, Changed, Doing, Need, Operation
 from api.operations_config import CONFIG
+from api.operations_erasure import ERASURES
 from api.operations_work import WORK
 from api.schemas.access import AdminAccessBody
 from api.schemas.directory import AppBody, GroupBody, UserBody
@@ -208,6 +209,7 @@ def _of_standing(doing: Doing, args: Args) -> Iterable[Need]:
 OPERATIONS: Mapping[str, Operation] = MappingProxyType(
     {
         **CONFIG,
+        **ERASURES,
         **WORK,
         "app.delete": Operation(_delete("app", app_of), over("app.write", "app")),
         "app.put": Operation(_put_app, needs_app),

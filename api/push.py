@@ -14,22 +14,26 @@ from api.sources import PUSH, find, not_found, settle_root
 from core.clock import db_now
 from core.errors import ConflictError, InvalidError
 from core.ids import public_id
+from core.secrets import Keyring
 from core.settings import Settings
 from core.tables import AclNode, Document, Item, Run, Source, Upload
 from ingest.deletion import await_move, move
 from ingest.dispatch import OPEN
+from ingest.erasure.withheld import withheld
 from ingest.model import ItemRef
 from ingest.refs import dump_ref
 from policies.model import parse_access
 from policies.own_nodes import own_nodes, place_at
 
 
-def push(session: Session, settings: Settings, cred: Credential, body: PushBody) -> tuple[Run, Document]:
+def push(
+    session: Session, settings: Settings, keyring: Keyring, cred: Credential, body: PushBody
+) -> tuple[Run, Document]:
     """Stores what was pushed and queues it; the document's new audience holds at once where it is narrower.
 
     Raises:
         NotFoundError: there is no such source, or the app may not know of it.
-        ConflictError: the source is not a push source, or is paused.
+        ConflictError: the source is not a push source, or is paused, or the document was erased.
         InvalidError: the access does not fit.
         BodyTooLargeError: the content is larger than files may be.
     """
@@ -37,6 +41,10 @@ def push(session: Session, settings: Settings, cred: Credential, body: PushBody)
     content = body.content()
     if len(content) > settings.max_file_mb * 1024 * 1024:
         raise BodyTooLargeError(f"the content is larger than {settings.max_file_mb} MiB")
+    if withheld(session, keyring, source.id, [body.id]):
+        raise ConflictError(
+            f"{source.key}:{body.id} was erased and is kept out; `ambit erase readmit` lets it in again"
+        )
     known = session.scalars(
         select(Document).where(Document.source_id == source.id, Document.external_id == body.id)
     ).one_or_none()

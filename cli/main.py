@@ -11,7 +11,7 @@ from cli.context import DATA_DIR, JSON, TENANT, given
 GROUPS = (
     "setup", "serve", "configure", "approvals", "audit", "sync", "runs", "status", "ask", "access", "groups",
     "directories", "keys", "sources", "connectors", "catalogue", "doctor", "demo_command", "index", "reembed",
-    "evaluate",
+    "evaluate", "erase",
 )  # fmt: skip
 
 app = typer.Typer(

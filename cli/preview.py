@@ -36,10 +36,22 @@ def preview(store: Store, name: str) -> dict[str, Any]:
     anew = outdated(source, pipeline.structure)
     changes = list(pipeline.connectors.open(source).changes(None if anew else source.cursor))
     with store.db.read() as session:
+        changes = _admitted(session, store, source, changes)
         compared = _Compared(session, source, anew=anew)
         compared.take(changes)
         foreseen = foresee(session, source, changes)
     return {**compared.as_dict(), "readers": foreseen.as_dict()}
+
+
+def _admitted(session: Session, store: Store, source: Source, changes: list[Change]) -> list[Change]:
+    """What a sync would take up: all but what was erased and is kept out."""
+    from ingest.erasure.withheld import withheld
+    from ingest.model import Problem, Upsert
+
+    named = {id(one): one.item.id for one in changes if isinstance(one, Upsert)}
+    named |= {id(one): one.id for one in changes if isinstance(one, Problem)}
+    out = withheld(session, store.runtime.keyring, source.id, named.values())
+    return [one for one in changes if named.get(id(one)) not in out]
 
 
 class _Compared:

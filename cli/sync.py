@@ -52,7 +52,7 @@ def sync(
         if dry_run:
             _dry_run(context, store, names)
             return
-        with _working(context, store) as worked_on:
+        with working(context, store) as worked_on:
             while True:
                 status = _round(context, store, names, worked_on, kind=kind, watch=watch)
                 if not watch:
@@ -86,7 +86,7 @@ def all_names(store: Store) -> list[str]:
 
 
 @contextlib.contextmanager
-def _working(context: Context, store: Store) -> Iterator[Callable[[], bool]]:
+def working(context: Context, store: Store) -> Iterator[Callable[[], bool]]:
     """Work is done by workers at the broker, or by the server of this folder, else by threads here."""
     settings, pipeline = context.settings, store.runtime.pipeline
     if settings.broker_url is not None:

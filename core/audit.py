@@ -65,6 +65,10 @@ class Audit:
         text = json.dumps(told, sort_keys=True, separators=(",", ":"))
         return hmac.new(self._keyring.derive("audit"), text.encode(), hashlib.sha256).digest()
 
+    def redaction(self, mac: bytes, entry: Mapping[str, Any]) -> bytes:
+        """What proves an entry that names were struck out of: HMAC-SHA256 over its first MAC and what is left of it."""
+        return hmac.new(self._keyring.derive("audit-redaction"), mac + self.mac(entry), hashlib.sha256).digest()
+
     def link(self, previous: bytes, seq: int, mac: bytes) -> bytes:
         """The chain's value at an entry: HMAC-SHA256 over the value before, the place and the entry's own MAC."""
         text = previous + seq.to_bytes(8, "big") + mac

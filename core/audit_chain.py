@@ -40,15 +40,22 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a look at every entry found. `wrong` names entries by id or place, each with what is wrong."""
+    """What a look at every entry found.
+
+    Attributes:
+        redacted: of how many entries an erasure struck something out.
+        wrong: names entries by id or place, each with what is wrong.
+    """
 
     head: Head
     entries: int
+    redacted: int
     wrong: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
-        return {"whole": not self.wrong, "entries": self.entries, "head": str(self.head), "wrong": list(self.wrong)}
+        told = {"whole": not self.wrong, "entries": self.entries, "redacted": self.redacted}
+        return {**told, "head": str(self.head), "wrong": list(self.wrong)}
 
 
 def read_head(text: str) -> Head:
@@ -117,11 +124,11 @@ def head_of(session: Session, tenant: int) -> Head:
 
 def verify(session: Session, audit: Audit, tenant: int, anchor: Head | None = None) -> Verified:
     """Looks at every entry, chained and waiting, and whether a head that was kept elsewhere is in the chain."""
-    head, count = Head(0, _START), 0
+    head, count, redacted = Head(0, _START), 0, 0
     wrong: list[str] = []
     anchored = anchor is None
     for row in _chained(session, tenant):
-        count += 1
+        count, redacted = count + 1, redacted + (row.redaction is not None)
         expected = Head(head.seq + 1, audit.link(head.value, head.seq + 1, row.mac))
         if row.seq != expected.seq:
             wrong.append(f"place {expected.seq}: missing, with all up to entry {row.id}")
@@ -132,12 +139,12 @@ def verify(session: Session, audit: Audit, tenant: int, anchor: Head | None = No
         head = Head(row.seq or 0, row.chain or b"")
         anchored = anchored or head == anchor
     for row in session.scalars(_of(tenant).where(AuditEntry.seq.is_(None)).execution_options(yield_per=BATCH)):
-        count += 1
+        count, redacted = count + 1, redacted + (row.redaction is not None)
         if not _proven(audit, row):
             wrong.append(f"entry {row.id}: was changed")
     if not anchored:
         wrong.append(f"head {anchor}: is not in the chain; what it stood for was taken out or made anew")
-    return Verified(head, count, tuple(wrong))
+    return Verified(head, count, redacted, tuple(wrong))
 
 
 def _of(tenant: int) -> Any:
@@ -159,4 +166,8 @@ def _next(session: Session, tenant: int, last: int) -> Sequence[AuditEntry]:
 
 
 def _proven(audit: Audit, row: AuditEntry) -> bool:
-    return hmac.compare_digest(row.mac, audit.mac({name: getattr(row, name) for name in SEALED}))
+    """Whether an entry says what it was written with, or what an erasure left of that."""
+    entry = {name: getattr(row, name) for name in SEALED}
+    if row.redaction is None:
+        return hmac.compare_digest(row.mac, audit.mac(entry))
+    return hmac.compare_digest(row.redaction, audit.redaction(row.mac, entry))

@@ -69,6 +69,24 @@ class Database:
             if taken:
                 self._writing.release()
 
+    def compact(self) -> bool:
+        """Rewrites the tables without what was deleted from them, the log of changes too; False: somebody still reads
+        from the old state, so it is to be tried again.
+
+        What PostgreSQL's own log, its replicas and any backup hold ends when those do.
+        """
+        with self._turn(), self.engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            if self.is_sqlite:
+                driver.execute("VACUUM")
+                return not driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            driver.autocommit = True
+            try:
+                driver.execute("VACUUM")
+            finally:
+                driver.autocommit = False
+            return True
+
     def close(self) -> None:
         """Closes every pooled connection."""
         self.engine.dispose()

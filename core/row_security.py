@@ -19,7 +19,7 @@ _IDLE, _IN_TRANSACTION = 0, 2
 EVERY_TENANT = "*"
 SAYS = f"(SELECT current_setting('{SETTING}', true))"
 WHOSE = f"(SELECT nullif(nullif(current_setting('{SETTING}', true), ''), '{EVERY_TENANT}')::bigint)"
-_PARENTS = {"version_chunk": ("version_id", "document_version"), "chunk_point": ("chunk_id", "chunk")}
+PARENTS = {"version_chunk": ("version_id", "document_version"), "chunk_point": ("chunk_id", "chunk")}
 """Tables without a tenant of their own: by which column a row belongs to a row of which table."""
 
 
@@ -45,9 +45,9 @@ def _rule(table: Table) -> str | None:
         return "id = WHOSE"
     if "tenant_id" in table.c:
         return "tenant_id = WHOSE"
-    if table.name not in _PARENTS:
+    if table.name not in PARENTS:
         return None
-    column, parent = _PARENTS[table.name]
+    column, parent = PARENTS[table.name]
     return f"EXISTS (SELECT FROM {parent} owner WHERE owner.id = {table.name}.{column})"
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from core.jobs import Claim, Leased, claim, due
 from core.prepared import Prepared
-from core.tables import DocumentVersion, Item, PointGarbage, Run, Source
+from core.tables import DocumentVersion, Erasure, Item, PointGarbage, Run, Source
 from ingest.catalogue.forget import unseen_versions
 from ingest.queue import UNLISTED, list_next, lock_source
 
@@ -97,6 +97,15 @@ def claim_garbage(session: Session, generation: int, *, limit: int, lease_s: flo
     return claim(session, PointGarbage, ids, lease_s=lease_s, values={"state": "deleting"}) if ids else []
 
 
+def claim_erasure(session: Session, *, lease_s: float) -> Claim | None:
+    """The oldest erasure that is due."""
+    ids = session.scalars(
+        select(Erasure.id).where(Erasure.state == "erasing", due(Erasure)).order_by(Erasure.id).limit(1)
+    ).all()
+    claims = claim(session, Erasure, ids, lease_s=lease_s) if ids else []
+    return claims[0] if claims else None
+
+
 def work_waits(session: Session, stage: str, *, backlog: int = 0) -> bool:
     """Whether a stage has anything that is due. Idle workers ask this several times a second."""
     if stage == "list":
@@ -113,6 +122,7 @@ def _waiting(stage: str) -> Sequence[Prepared]:
         rows = [
             select(DocumentVersion.id).where(DocumentVersion.state == "old"),
             select(PointGarbage.id).where(due(PointGarbage)),
+            select(Erasure.id).where(Erasure.state == "erasing", due(Erasure)),
         ]
     elif stage == "profile":
         rows = [unseen_versions()]
@@ -129,7 +139,7 @@ def ready_runs() -> Select[int]:
 
 def release_leases(session: Session) -> None:
     """Frees every lease: for the one process that holds the embedded index, whose predecessors are dead."""
-    tables: tuple[type[Leased], ...] = (Item, Run, PointGarbage)
+    tables: tuple[type[Leased], ...] = (Item, Run, PointGarbage, Erasure)
     for table in tables:
         session.execute(update(table).where(table.lease_until.is_not(None)).values(lease_until=None))
 

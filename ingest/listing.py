@@ -10,11 +10,13 @@ from sqlalchemy.orm import Session
 from core.clock import db_now
 from core.errors import AmbitError
 from core.ids import public_id
+from core.secrets import Keyring
 from core.settings import Settings
 from core.tables import AclNode, Document, Item, Run, Source, Tenant
 from ingest.access_listing import AccessListing
 from ingest.batches import batched
 from ingest.deletion import await_move, delete_documents, move, revive
+from ingest.erasure.withheld import withheld
 from ingest.guards import judge
 from ingest.model import (
     AccessChange,
@@ -58,8 +60,9 @@ def pages(changes: Iterable[Change]) -> Iterator[list[Change]]:
 class Listing:
     """Applies pages of one run inside the caller's transaction."""
 
-    def __init__(self, session: Session, run: Run, settings: Settings, structure: str) -> None:
+    def __init__(self, session: Session, run: Run, settings: Settings, structure: str, keyring: Keyring) -> None:
         self.session, self.run, self.settings, self.structure = session, run, settings, structure
+        self.keyring = keyring
         self.tenant = session.get_one(Tenant, run.tenant_id)
         self.source = session.get_one(Source, run.source_id, with_for_update={"key_share": True})
         self.placer = Placer(session, run, self.tenant)
@@ -84,9 +87,11 @@ class Listing:
         return last.complete
 
     def _objects(self, refs: Sequence[ItemRef]) -> None:
-        if not refs:
-            return
         unique = {ref.id: ref for ref in refs}
+        for one in withheld(self.session, self.keyring, self.source.id, list(unique)):
+            del unique[one]
+        if not unique:
+            return
         nodes = self.placer.known(sorted({ref.node for ref in unique.values()}))
         listed = self._listed(list(unique))
         known = self._known(list(unique))
@@ -192,6 +197,8 @@ class Listing:
     def _problems(self, problems: Sequence[Problem]) -> None:
         """Lists each as a failed item. What stands there but is no document any more counts as absent."""
         unique = {one.id: one for one in problems}
+        for one in withheld(self.session, self.keyring, self.source.id, list(unique)):
+            del unique[one]
         if not unique:
             return
         kept = [one.id for one in unique.values() if one.code not in NO_DOCUMENT and self.run.kind != "permissions"]

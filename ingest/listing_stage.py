@@ -71,7 +71,7 @@ def _store(pipeline: Pipeline, session: Session, held: Claim, page: list[Change]
     renew(session, Run, [held], lease_s=settings.lease_s)
     run = session.get_one(Run, held.id)
     before = run.checkpoint
-    done = Listing(session, run, settings, pipeline.structure).apply(page)
+    done = Listing(session, run, settings, pipeline.structure, pipeline.keyring).apply(page)
     at_rest_point = isinstance(page[-1], Checkpoint) and run.checkpoint != before
     if at_rest_point:
         run.attempts = 0

@@ -35,6 +35,7 @@ class Pipeline:
         wake: Callable[[str], None] = lambda stage: None,
     ) -> None:
         self.settings, self.db, self.stack, self.wake = settings, db, stack, wake
+        self.keyring = keyring
         self.directories = Parts(settings, db, keyring)
         self.parsers = _parsers(settings)
         self.connectors = OpenConnectors(db, settings, keyring)

@@ -42,13 +42,14 @@ def _forget(session: Session, version: DocumentVersion) -> None:
     for part in batched(mine, 5000):
         listed = select(VersionChunk.chunk_id).where(VersionChunk.chunk_id == Chunk.id).exists()
         gone = session.scalars(select(Chunk).where(Chunk.id.in_(part), ~listed).with_for_update()).all()
-        _discard(session, gone)
+        discard(session, gone)
     version.state = "purged"
     version.title = version.uri = ""
+    version.author = None
     version.attributes = {}
 
 
-def _discard(session: Session, chunks: Sequence[Chunk]) -> None:
+def discard(session: Session, chunks: Sequence[Chunk]) -> None:
     """Notes the points of chunks as garbage, then removes the chunks."""
     if not chunks:
         return

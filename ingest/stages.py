@@ -12,6 +12,7 @@ from core.tables import Item, Run
 from ingest.catalogue import stage as catalogue
 from ingest.dispatch import claim_items, claim_run, work_waits
 from ingest.encode_stage import encode_items, place_items
+from ingest.erasure.stage import erase
 from ingest.listing_stage import list_source
 from ingest.parse_stage import parse_item
 from ingest.pipeline import Pipeline
@@ -90,8 +91,11 @@ def finish_step(pipeline: Pipeline) -> bool:
 
 
 def purge_step(pipeline: Pipeline) -> bool:
-    """Removes what no version needs."""
-    return _waits(pipeline, "purge") and purge(pipeline) > 0
+    """Removes what no version needs, and goes on with what is erased."""
+    if not _waits(pipeline, "purge"):
+        return False
+    done = purge(pipeline) > 0
+    return erase(pipeline) or done
 
 
 def profile_step(pipeline: Pipeline) -> bool:

@@ -41,10 +41,13 @@ RIGHTS: Mapping[str, str] = MappingProxyType(
         "directory.read": "see directories, and how old what they brought is",
         "directory.write": "register, change and end directories",
         "directory.sync": "try directories, sync them, and approve what a sync removes",
+        "document.erase": "erase documents so that nothing of them is left, and let them in again",
         "document.read": "see that documents exist, without their text",
         "document.write": "delete pushed documents",
         "entry.read": "see an admin's entries and labels",
         "entry.write": "state and end an admin's entries and labels, and waive unresolved denies",
+        "erasure.read": "see what was erased, with its proof",
+        "erasure.verify": "have what an erasure left struck and looked for again",
         "grant.read": "see who may administer what",
         "grant.write": "let others administer what one may oneself",
         "group.read": "see groups",
@@ -57,17 +60,19 @@ RIGHTS: Mapping[str, str] = MappingProxyType(
         "policy.write": "make, change and remove rules",
         "route.read": "see routes to models",
         "route.write": "make, change and remove routes to models",
+        "source.erase": "erase sources with everything in them",
         "source.read": "see sources and runs",
         "source.sync": "start, retry, cancel and approve runs",
         "source.write": "register, change and end sources",
+        "user.erase": "erase people, also those who are gone already",
         "user.read": "see people",
         "user.write": "make, change and remove people",
     }
 )
 """Every right with what it allows."""
 KINDS = (
-    "app", "approval", "audit", "classification", "directory", "grant", "group", "model", "policy", "route", "source",
-    "user",
+    "app", "approval", "audit", "classification", "directory", "erasure", "grant", "group", "model", "policy", "route",
+    "source", "user",
 )  # fmt: skip
 EVERYTHING = "*"
 

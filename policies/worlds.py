@@ -23,8 +23,8 @@ from core.tables import Base, Document, Tenant
 _CONTENT = frozenset(
     {
         "api_key", "approval", "audit_entry", "break_glass", "chunk", "document", "document_version", "epoch_time",
-        "external_identity", "facet", "idempotency_key", "item", "policy_count", "run", "secret", "state_history",
-        "upload",
+        "erased_object", "erasure", "external_identity", "facet", "idempotency_key", "item", "policy_count", "run",
+        "secret", "state_history", "upload",
     }
 )  # fmt: skip
 """Tables of a tenant that decide nothing, and documents, of which only those asked about are taken."""

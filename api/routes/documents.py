@@ -109,7 +109,7 @@ def delete_document(document_id: str, ctx: Ctx, cred: Deleter) -> None:
 
 def _push(ctx: Context, session: Session, cred: Credential, body: PushBody) -> dict[str, object]:
     before = documents.pushed_state(session, cred, body.source, body.id)
-    run, row = push(session, ctx.runtime.settings, cred, body)
+    run, row = push(session, ctx.runtime.settings, ctx.runtime.keyring, cred, body)
     _audit(ctx, session, cred, "push", row, before=before, after={"state": row.state, "run": run.public_id})
     return documents.job_view(run.public_id, row, body.source).model_dump()
 

@@ -16,6 +16,7 @@ from core.tables.directory import (
     User,
 )
 from core.tables.documents import Chunk, Document, DocumentVersion, Upload, VersionChunk
+from core.tables.erasure import ErasedObject, Erasure
 from core.tables.index import ChunkPoint, Facet, Generation, GenerationReference, PointGarbage
 from core.tables.runs import IdempotencyKey, Item, Run
 from core.tables.sources import ConfigObject, Source, StoredSecret
@@ -42,6 +43,8 @@ __all__ = [
     "DocumentProfile",
     "DocumentVersion",
     "EpochTime",
+    "ErasedObject",
+    "Erasure",
     "ExternalIdentity",
     "Facet",
     "Generation",

@@ -14,7 +14,10 @@ _UNCHAINED, _CHAINED = text("seq IS NULL"), text("seq IS NOT NULL")
 
 
 class AuditEntry(Base):
-    """One event. `mac` proves the entry; `chain` binds it to the one of the `seq` before, filled in batches."""
+    """One event. `mac` proves the entry; `chain` binds it to the one of the `seq` before, filled in batches.
+
+    Where an erasure struck names out of it, `redaction` proves what is left, and `mac` holds its place in the chain.
+    """
 
     __tablename__ = "audit_entry"
     __table_args__ = (
@@ -35,3 +38,4 @@ class AuditEntry(Base):
     seq: Mapped[int | None]
     """Place in the tenant's chain, from 1; None: not chained yet."""
     chain: Mapped[bytes | None] = mapped_column(LargeBinary)
+    redaction: Mapped[bytes | None] = mapped_column(LargeBinary)

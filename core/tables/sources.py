@@ -33,9 +33,9 @@ class Source(Base):
     priority: Mapped[int] = mapped_column(default=0)
     cursor: Mapped[dict[str, Any] | None]
     access_cursor: Mapped[dict[str, Any] | None]
+    """Where the last complete crawl of access data alone ended."""
     structure: Mapped[str | None]
     """How its texts were split by the last whole listing; where that changed, every object is read again."""
-    """Where the last complete crawl of access data alone ended."""
     content_synced_at: Mapped[datetime | None]
     access_synced_at: Mapped[datetime | None]
     """Start of the last complete crawl of access data."""

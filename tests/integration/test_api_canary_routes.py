@@ -131,6 +131,13 @@ GOOD: dict[str, Any] = {
     "GET /metrics": None,
     "DELETE /v1/documents/{document_id}": None,
     "DELETE /v1/sources/{key}": None,
+    "POST /v1/documents/{document_id}/erase": {"reason": "a walk"},
+    "POST /v1/sources/{key}/readmit": {"id": "none"},
+    "POST /v1/sources/{key}/erase": {},
+    "POST /v1/users/{key}/erase": {},
+    "GET /v1/erasures": None,
+    "GET /v1/erasures/{erasure}": None,
+    "POST /v1/erasures/{erasure}/verify": None,
 }
 """A good body for every route of the OpenAPI, None where it takes none, in an order in which each finds its object."""
 ODD: tuple[Any, ...] = (
@@ -147,7 +154,7 @@ ODD: tuple[Any, ...] = (
 UNREADY = {"/readyz", "/scim/v2/.search"}
 """What may answer with a status of the server: not ready, and what SCIM calls not implemented."""
 OBJECTS = {"prefix": "none", "member": "user:ana", "approval": "none", "glass": "none", "entry": "1", "key": "walker"}
-OBJECTS |= {"name": "User", "urn": "urn:none"}
+OBJECTS |= {"name": "User", "urn": "urn:none", "erasure": "none"}
 
 
 @pytest.fixture

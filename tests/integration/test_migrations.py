@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -26,8 +27,10 @@ _SCHEMA = text(
 
 
 def _words(sql: str) -> list[str]:
-    """The clauses of a statement, apart from their order: constraints may stand in another."""
-    return sorted(part.strip(" ()\n\t,") for part in sql.replace("\t", "").split("\n"))
+    """The clauses of a statement, apart from their order: constraints may stand in another, and a column that was added
+    stands on the line of the last.
+    """
+    return sorted(part.strip(" ()\n\t,") for part in re.split(r"\n|, (?=[a-z_]+ [A-Z])", sql.replace("\t", "")))
 
 
 def _sqlite_schema(database: Database) -> dict[str, list[str]]:

@@ -1,0 +1,154 @@
+"""The proof of an erasure: SQL, the index and the files of the data folder, looked through for what was erased."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from core.names import Form, Names, probe
+from core.tables import AclNode, Chunk, Document, DocumentVersion, Erasure, Generation, Item, Run, StateHistory, Upload
+from core.traces import CONTENT, WRITTEN, find, searched, tables
+from embed.generations import DROPPING
+from ingest.pipeline import Pipeline
+
+SAMPLE = 20
+_WINDOW = 8 * 1024 * 1024
+_OVERLAP = 4096
+_SKIPPED = frozenset({"keys", "encoders"})
+
+
+def look(pipeline: Pipeline, row: Erasure, names: Names, texts: Sequence[str]) -> dict[str, Any]:
+    """What a scan for everything that was erased finds, and what it looked at.
+
+    `left` counts by place what must not be there, `written` what an administrator has to change, `content` what
+    documents say themselves; `copies` are documents that hold the same text.
+    """
+    with pipeline.db.read(row.tenant_id) as session:
+        found = find(session, row.tenant_id, names)
+        documents = _public(session, sorted(found.documents))
+        copies = _copies(session, row.tenant_id, texts)
+        rows = _rows(session, row)
+        generations = session.execute(
+            select(Generation.id, Generation.collection).where(Generation.state != DROPPING)
+        ).all()
+    points = {one.collection: _points(pipeline, one.collection, row) for one in generations}
+    files, holding = _files(pipeline, names, texts, quiet=bool(found.columns or copies))
+    left = {**found.beside(CONTENT | WRITTEN), **rows}
+    left |= {f"index {name}": count for name, count in points.items() if count}
+    left |= {f"file {name}": 1 for name in holding}
+    return {
+        "left": left,
+        "written": found.of(WRITTEN),
+        "content": found.of(CONTENT),
+        "documents": documents,
+        "copies": copies,
+        "scanned": {
+            "tables": len(tables()),
+            "columns": sum(len(searched(one)) for one in tables()),
+            "collections": len(points),
+            "files": files,
+        },
+    }
+
+
+def clean(proof: dict[str, Any]) -> bool:
+    """Whether nothing is left that must not be there, or that somebody has to change."""
+    return not proof["left"] and not proof["written"]
+
+
+def _public(session: Session, ids: Sequence[int]) -> list[str]:
+    return list(session.scalars(select(Document.public_id).where(Document.id.in_(ids[:SAMPLE]))))
+
+
+def _rows(session: Session, row: Erasure) -> dict[str, int]:
+    """Rows that still hang on a document or source, by table."""
+    if row.kind == "person":
+        return {}
+    if row.kind == "document":
+        tied: list[Any] = [
+            Document.id, DocumentVersion.document_id, Chunk.document_id, Item.document_id, AclNode.document_id,
+        ]  # fmt: skip
+    else:
+        tied = [Document.source_id, Item.source_id, Run.source_id, Upload.source_id, AclNode.source_id]
+    counts = {
+        str(column.class_.__tablename__): session.scalar(
+            select(func.count()).select_from(column.class_).where(column == row.subject_id)
+        )
+        for column in tied
+    }
+    states = (StateHistory.kind == row.kind, StateHistory.subject_id == row.subject_id)
+    mine = (StateHistory.tenant_id == row.tenant_id, *states)
+    counts["state_history"] = session.scalar(select(func.count()).select_from(StateHistory).where(*mine))
+    return {name: count for name, count in counts.items() if count}
+
+
+def _points(pipeline: Pipeline, collection: str, row: Erasure) -> int:
+    """Points of what was erased that a collection still holds."""
+    if row.kind == "person":
+        return 0
+    return sum(
+        (one.document if row.kind == "document" else one.source) == row.subject_id
+        for _, one in pipeline.stack.index.scan(collection)
+    )
+
+
+def _copies(session: Session, tenant: int, texts: Sequence[str]) -> list[str]:
+    """Public ids of other documents that hold a piece of the text, a few at most."""
+    if not texts:
+        return []
+    holds = [Chunk.text.contains(one, autoescape=True) for one in texts]
+    statement = (
+        select(Document.public_id)
+        .join(Chunk, Chunk.document_id == Document.id)
+        .where(Document.tenant_id == tenant, Chunk.tenant_id == tenant, _any(holds))
+        .distinct()
+        .limit(SAMPLE)
+    )
+    return sorted(session.scalars(statement))
+
+
+def _any(conditions: Sequence[Any]) -> Any:
+    first, *others = conditions
+    for one in others:
+        first = first | one
+    return first
+
+
+def _files(pipeline: Pipeline, names: Names, texts: Sequence[str], *, quiet: bool) -> tuple[int, list[str]]:
+    """How many files of the data folder were read, and those that hold what was erased.
+
+    The database's own file is not read where its tables still name it rightly (`quiet`), since that is in the file too.
+    """
+    folder = pipeline.settings.data_dir
+    forms = [*names.forms, *(Form(re.escape(one), "", probe(one)) for one in texts)]
+    wanted = [(one.probe.encode(), re.compile(one.pattern.encode(), re.IGNORECASE)) for one in forms]
+    paths = [one for one in _below(folder) if not (quiet and one.name.startswith("ambit.db"))]
+    return len(paths), [str(one.relative_to(folder)) for one in paths if _within(one, wanted)]
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if path.relative_to(folder).parts[0] not in _SKIPPED and path.is_file() and not path.is_symlink():
+            yield path
+
+
+def _within(path: Path, wanted: Sequence[tuple[bytes, re.Pattern[bytes]]]) -> bool:
+    """Whether a file holds one of some forms; each is looked for by its probe first, which is much quicker."""
+    kept = b""
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError:  # gone since the folder was listed
+        return False
+    with stream:
+        while window := stream.read(_WINDOW):
+            looked = kept + window
+            folded = looked.lower()
+            if any(piece in folded and pattern.search(looked) for piece, pattern in wanted):
+                return True
+            kept = looked[-_OVERLAP:]
+    return False
