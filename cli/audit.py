@@ -128,4 +128,5 @@ def _tell(out: Console, found: dict[str, Any]) -> None:
     for one in found["wrong"]:
         out.print(one, markup=False, style="bold red")
     state = "whole" if found["whole"] else "NOT whole"
-    out.print(f"the audit is {state}: {found['entries']} entries; head {found['head']}", markup=False)
+    redacted = f", {found['redacted']} of them redacted by an erasure" if found["redacted"] else ""
+    out.print(f"the audit is {state}: {found['entries']} entries{redacted}; head {found['head']}", markup=False)

@@ -162,7 +162,7 @@ def _shown(out: Console, data: dict[str, Any]) -> None:
     struck = {name: count for name, count in data["done"].items() if "." in name}
     removed = sum(data["done"].values()) - sum(struck.values())
     out.print(f"{counted(removed, 'row', 'rows')} removed, {counted(sum(struck.values()), 'value', 'values')} struck")
-    looked = ", ".join(f"{count} {name}" for name, count in proof["scanned"].items())
+    looked = ", ".join(counted(count, name.removesuffix("s"), name) for name, count in proof["scanned"].items())
     out.print(f"looked through {looked}: {'nothing is left' if data['state'] == 'proven' else 'something is left'}")
     for name, count in proof["left"].items():
         out.print(f"  left: {name}: {count}", markup=False)

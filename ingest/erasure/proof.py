@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Sequence
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from core.errors import UnavailableError
 from core.names import Form, Names, probe
 from core.tables import AclNode, Chunk, Document, DocumentVersion, Erasure, Generation, Item, Run, StateHistory, Upload
 from core.traces import CONTENT, WRITTEN, find, searched, tables
 from embed.generations import DROPPING
+from ingest.erasure import reading
 from ingest.pipeline import Pipeline
 
 SAMPLE = 20
-_WINDOW = 8 * 1024 * 1024
-_OVERLAP = 4096
-_SKIPPED = frozenset({"keys", "encoders"})
 
 
 def look(pipeline: Pipeline, row: Erasure, names: Names, texts: Sequence[str]) -> dict[str, Any]:
@@ -122,33 +124,28 @@ def _any(conditions: Sequence[Any]) -> Any:
 def _files(pipeline: Pipeline, names: Names, texts: Sequence[str], *, quiet: bool) -> tuple[int, list[str]]:
     """How many files of the data folder were read, and those that hold what was erased.
 
-    The database's own file is not read where its tables still name it rightly (`quiet`), since that is in the file too.
+    The database's own files are not read where its tables still name it rightly (`quiet`), since that is in the files
+    too. Another process reads: to open and close a file of SQLite's here would end this process's locks on it.
     """
-    folder = pipeline.settings.data_dir
     forms = [*names.forms, *(Form(re.escape(one), "", probe(one)) for one in texts)]
-    wanted = [(one.probe.encode(), re.compile(one.pattern.encode(), re.IGNORECASE)) for one in forms]
-    paths = [one for one in _below(folder) if not (quiet and one.name.startswith("ambit.db"))]
-    return len(paths), [str(one.relative_to(folder)) for one in paths if _within(one, wanted)]
+    asked = {
+        "folder": str(pipeline.settings.data_dir),
+        "skipped": ["keys", "encoders"],
+        "database": _database(pipeline),
+        "quiet": quiet,
+        "wanted": [[one.probe, one.pattern] for one in forms],
+    }
+    reader = [sys.executable, str(Path(reading.__file__))]
+    done = subprocess.run(reader, input=json.dumps(asked).encode(), capture_output=True, check=False)  # noqa: S603 - our own file
+    if done.returncode:
+        raise UnavailableError("the files of the data folder could not be read; `ambit doctor` says what is wrong")
+    told = json.loads(done.stdout)
+    return told["files"], told["holding"]
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.relative_to(folder).parts[0] not in _SKIPPED and path.is_file() and not path.is_symlink():
-            yield path
-
-
-def _within(path: Path, wanted: Sequence[tuple[bytes, re.Pattern[bytes]]]) -> bool:
-    """Whether a file holds one of some forms; each is looked for by its probe first, which is much quicker."""
-    kept = b""
-    try:
-        stream = path.open("rb")
-    except FileNotFoundError:  # gone since the folder was listed
-        return False
-    with stream:
-        while window := stream.read(_WINDOW):
-            looked = kept + window
-            folded = looked.lower()
-            if any(piece in folded and pattern.search(looked) for piece, pattern in wanted):
-                return True
-            kept = looked[-_OVERLAP:]
-    return False
+def _database(pipeline: Pipeline) -> list[str]:
+    """The files of an embedded database, wherever they are."""
+    if not pipeline.db.is_sqlite:
+        return []
+    path = Path(pipeline.db.url.database or "").resolve()
+    return [f"{path}{end}" for end in ("", "-wal", "-shm", "-journal")]
