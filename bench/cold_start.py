@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -39,11 +40,15 @@ def measured(chunks: int = CHUNKS) -> dict[str, Any]:
 
 
 def _started(folder: Path, key: str) -> dict[str, Any]:
-    """One start: seconds to the first answer, MiB of the process tree some seconds later, heavy libraries."""
+    """One start: seconds to the first answer, MiB of the process tree some seconds later, heavy libraries.
+
+    Compiled modules are kept from the first start on, as Python does unless it is told not to.
+    """
     told, port = folder / "told.json", free_port()
     command = [sys.executable, "-m", "bench.sides.ambit_serve", str(folder / "data"), str(port), str(told)]
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
     try:
         _answered(process, f"http://127.0.0.1:{port}", key)
         seconds = time.perf_counter() - began
