@@ -240,6 +240,7 @@ class ConnectorContext:
         max_bytes: largest object that may be fetched.
         secrets: the values of the secrets that the configuration names.
         outbound: networks, addresses and hosts that may be reached over HTTP although they are not public.
+        own: what is the installation's own, and may not be read whatever the configuration names.
     """
 
     base: Path
@@ -247,6 +248,7 @@ class ConnectorContext:
     max_bytes: int = 100 * 1024 * 1024
     secrets: Mapping[str, str] = field(default_factory=dict)
     outbound: tuple[str, ...] = ()
+    own: tuple[Path, ...] = ()
 
 
 class Connector(Protocol):

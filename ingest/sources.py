@@ -11,6 +11,7 @@ from core.errors import InvalidError
 from core.secrets import Keyring, resolve_secret, secret_names
 from core.settings import Settings
 from core.tables import Source
+from ingest.connectors.own import own_paths
 from ingest.connectors.registry import make
 from ingest.model import Connector, ConnectorContext
 from policies.model import AccessSpec, parse_access
@@ -60,6 +61,7 @@ class OpenConnectors:
             max_bytes=self._settings.max_file_mb * 1024 * 1024,
             secrets=secrets,
             outbound=self._settings.outbound_allowed,
+            own=own_paths(self._settings),
         )
         try:
             return make(source.connector, source.config, context)

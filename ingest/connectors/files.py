@@ -12,6 +12,9 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from ingest.connectors.own import Identity, is_own
+
+NOTHING: frozenset[Identity] = frozenset()
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 LINK = errno.ELOOP
 """The `errno` of opening a symbolic link."""
@@ -31,8 +34,8 @@ class NotAFileError(OSError):
 
 
 @contextmanager
-def open_folder(root: int, parts: Iterable[str]) -> Iterator[int]:
-    """A descriptor of the folder that `parts` lead to from the folder `root`.
+def open_folder(root: int, parts: Iterable[str], own: frozenset[Identity] = NOTHING) -> Iterator[int]:
+    """A descriptor of the folder that `parts` lead to from the folder `root`; `own` are as if they were not there.
 
     Raises:
         OSError: a part is missing, is no folder, is a link, or may not be opened.
@@ -43,19 +46,22 @@ def open_folder(root: int, parts: Iterable[str]) -> Iterator[int]:
             below = os.open(part, _DIRECTORY, dir_fd=here)
             os.close(here)
             here = below
+            _refuse_own(os.fstat(here), own)
         yield here
     finally:
         os.close(here)
 
 
 @contextmanager
-def open_file(folder: int, name: str) -> Iterator[tuple[int, os.stat_result]]:
-    """A descriptor of the regular file `name` in `folder`, with its state at opening.
+def open_file(folder: int, name: str, own: frozenset[Identity] = NOTHING) -> Iterator[tuple[int, os.stat_result]]:
+    """A descriptor of the regular file `name` in `folder`, with its state at opening; one of `own` is not opened.
 
     Raises:
         NotAFileError: it is something else.
         OSError: it is missing, is a link, or may not be opened.
     """
+    if own:
+        _refuse_own(os.stat(name, dir_fd=folder, follow_symlinks=False), own)
     # Without O_NONBLOCK a pipe in the file's place would hang the open until somebody writes to it.
     handle = os.open(name, _FILE, dir_fd=folder)
     try:
@@ -65,6 +71,11 @@ def open_file(folder: int, name: str) -> Iterator[tuple[int, os.stat_result]]:
         yield handle, state
     finally:
         os.close(handle)
+
+
+def _refuse_own(state: os.stat_result, own: frozenset[Identity]) -> None:
+    if is_own(state, own):
+        raise FileNotFoundError(errno.ENOENT, "this installation's own")
 
 
 def blocks(handle: int, state: os.stat_result, limit: int) -> Iterator[bytes]:

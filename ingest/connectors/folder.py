@@ -20,6 +20,7 @@ from ingest.connectors import files
 from ingest.connectors.folder_scan import Rules
 from ingest.connectors.folder_walk import Walk
 from ingest.connectors.globs import check_glob, matches
+from ingest.connectors.own import Own
 from ingest.connectors.posix import Permissions, PosixMapping
 from ingest.model import (
     Change,
@@ -76,6 +77,7 @@ class FolderConnector:
         self._config = config
         self._context = context
         self._path = context.base / Path(config.path).expanduser()
+        self._own = Own(context.own)
         self._spool: tempfile.TemporaryDirectory[str] | None = None
         self._lock = threading.Lock()
 
@@ -107,7 +109,7 @@ class FolderConnector:
         """
         folder, name = _split(item)
         try:
-            with self._root() as root, files.open_folder(root, folder) as handle:
+            with self._root() as root, files.open_folder(root, folder, self._own.identities()) as handle:
                 body = self._read(handle, name, item)
         except (FileNotFoundError, NotADirectoryError):
             raise VanishedError(f"{item.id} is gone") from None
@@ -129,7 +131,7 @@ class FolderConnector:
                 self._spool = None
 
     def _read(self, folder: int, name: str, item: ItemRef) -> bytes | Path:
-        with files.open_file(folder, name) as (handle, state):
+        with files.open_file(folder, name, self._own.identities()) as (handle, state):
             if state.st_size > self._context.max_bytes:
                 raise files.OversizeError
             if item.version is not None and files.version_of(state) != item.version:
@@ -164,12 +166,14 @@ class FolderConnector:
             max_bytes=self._context.max_bytes,
             root_access=self._context.root_access,
             permissions=Permissions(config.posix) if config.access == "posix" else None,
+            own=self._own.identities(),
             config=hashlib.sha256(f"{self._path}\0{config.model_dump_json()}".encode()).hexdigest()[:16],
         )
 
     @contextmanager
     def _root(self) -> Iterator[int]:
         """A descriptor of the root. An empty one is refused: most likely a disk is not mounted."""
+        self._own.refuse(self._path)
         try:
             root = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:

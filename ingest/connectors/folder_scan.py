@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ingest.connectors.access_yaml import FILE_NAME, composed
-from ingest.connectors.files import is_utf8, printable
+from ingest.connectors.files import NOTHING, is_utf8, printable
+from ingest.connectors.own import Identity, is_own
 from ingest.connectors.posix import Permissions
 from ingest.model import Problem
 from policies.model import AccessSpec
@@ -65,6 +66,7 @@ class Rules:
         prunes: whether a folder with this relative path is left out with all it holds.
         config: fingerprint of the configuration; a cursor of another one starts over.
         permissions: reads the file system's own permissions; None: access is read from access files.
+        own: what is the installation's own, which is passed over.
     """
 
     takes: Callable[[str], bool]
@@ -74,6 +76,7 @@ class Rules:
     root_access: AccessSpec
     config: str
     permissions: Permissions | None = None
+    own: frozenset[Identity] = NOTHING
 
 
 class Scanner:
@@ -129,7 +132,7 @@ class Scanner:
         problem = self.refusal(path, state)
         if problem:
             found.problems.append(problem)
-        else:
+        elif not is_own(state, self._rules.own):
             found.files.append((entry.name, state))
 
     def refusal(self, path: str, state: os.stat_result) -> Problem | None:

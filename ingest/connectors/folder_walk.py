@@ -14,6 +14,7 @@ from urllib.parse import quote
 from ingest.connectors.access_yaml import FILE_NAME, FolderAccess, composed, read_access
 from ingest.connectors.files import is_utf8, open_folder, version_of
 from ingest.connectors.folder_scan import Listing, Parts, Place, Rules, Scanner
+from ingest.connectors.own import is_own
 from ingest.model import Change, Checkpoint, ItemRef, JsonObject, NodeChange, Problem, Upsert
 from policies.model import CLOSED, AccessSpec
 
@@ -56,7 +57,7 @@ class Walk:
         if place.linked:
             yield from self._chain(place.real[:-1])
         try:
-            with open_folder(self._root, place.real) as handle:
+            with open_folder(self._root, place.real, self._rules.own) as handle:
                 listing = self._scanner.scan(handle, place)
                 access = self._read(handle, place.real, listed=listing.access_listed, files=listing.files)
         except (FileNotFoundError, NotADirectoryError):
@@ -99,7 +100,7 @@ class Walk:
 
     def _access_at(self, real: Parts) -> FolderAccess:
         try:
-            with open_folder(self._root, real) as handle:
+            with open_folder(self._root, real, self._rules.own) as handle:
                 return self._read(handle, real)
         except OSError:
             return FolderAccess(CLOSED, complete=False)
@@ -192,7 +193,7 @@ class Walk:
         """A linked document keeps the access of its real place, or a link would be a way round it."""
         path = "/".join(shown)
         try:
-            with open_folder(self._root, real[:-1]) as handle:
+            with open_folder(self._root, real[:-1], self._rules.own) as handle:
                 state = os.stat(real[-1], dir_fd=handle, follow_symlinks=False)
                 access = self._read(handle, real[:-1], files=[(real[-1], state)])
         except OSError as error:
@@ -200,6 +201,8 @@ class Walk:
             return
         if stat.S_ISLNK(state.st_mode):
             yield Problem(path, "link_skipped", f"{path}: a link that leads back to itself")
+        elif is_own(state, self._rules.own):
+            yield Problem(path, "link_skipped", f"{path}: a link to what is left out")
         elif stat.S_ISDIR(state.st_mode):
             if not self._scanner.prunes(path, "/".join(real)):
                 folders.append(Place(shown, real))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from pydantic import Field, field_validator
 from core.errors import InvalidError
 from ingest.connectors.globs import matches
 from ingest.connectors.http import secret_value
+from ingest.connectors.own import Own
 from ingest.connectors.rules import AccessRule, Glob, access_of
 from ingest.connectors.secret_ref import SecretRef
 from ingest.model import (
@@ -202,6 +204,12 @@ class FsspecConnector:
             access=access_of(path, self._config.rules),
         )
 
+    def _refuse_own(self, store: Any, root: Any) -> None:
+        """A store on this machine must neither be nor hold what is the installation's own."""
+        kinds = (store.protocol,) if isinstance(store.protocol, str) else tuple(store.protocol)
+        if {"file", "local"} & set(kinds):
+            Own(self._context.own).refuse_around(Path(str(root)))
+
     @contextmanager
     def _store(self) -> Iterator[tuple[Any, str]]:
         """The file system and the path of the root in it; whatever its library raises is one error of ours."""
@@ -213,6 +221,7 @@ class FsspecConnector:
                     made = url_to_fs(
                         self._config.url, skip_instance_cache=True, use_listings_cache=False, **self._options
                     )
+                    self._refuse_own(*made)
                     self._made = (made[0], str(made[1]).rstrip("/"))
             yield self._made
         except (FileNotFoundError, ItemError, SourceError):

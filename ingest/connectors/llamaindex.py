@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, JsonValue
 
 from core.errors import InvalidError
+from ingest.connectors.own import Own, paths_in
 from ingest.connectors.secret_ref import SecretRef
 from ingest.connectors.sql_values import id_part, parse_cell
 from ingest.model import (
@@ -147,6 +148,8 @@ class LlamaIndexConnector:
             self._found = {}
 
     def _reader(self) -> Any:
+        for path in paths_in([self._arguments, self._load_arguments]):
+            Own(self._context.own).refuse_around(path)
         module, _, name = self._config.reader.rpartition(".")
         try:
             made = getattr(importlib.import_module(module), name)(**self._arguments)

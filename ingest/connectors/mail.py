@@ -14,6 +14,7 @@ from pydantic import Field
 
 from ingest.connectors import files, mail_message
 from ingest.connectors.mail_message import MailConfig
+from ingest.connectors.own import Own
 from ingest.model import (
     Change,
     Checkpoint,
@@ -53,6 +54,7 @@ class MailConnector:
         self._config = config
         self._context = context
         self._path = context.base / Path(config.path).expanduser()
+        self._own = Own(context.own)
 
     def check(self) -> None:
         """Verifies that the folder is there and holds something.
@@ -117,6 +119,7 @@ class MailConnector:
 
     @contextmanager
     def _root(self) -> Iterator[int]:
+        self._own.refuse(self._path)
         try:
             root = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -131,8 +134,8 @@ class MailConnector:
         folder, _, last = name.rpartition("/")
         with (
             self._root() as root,
-            files.open_folder(root, [one for one in folder.split("/") if one]) as handle,
-            files.open_file(handle, last) as opened,
+            files.open_folder(root, [one for one in folder.split("/") if one], self._own.identities()) as handle,
+            files.open_file(handle, last, self._own.identities()) as opened,
         ):
             yield opened
 

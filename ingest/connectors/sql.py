@@ -55,6 +55,7 @@ class SqlConnector:
             context.base,
             config.timeout_s,
             only_reads=config.only_reads,
+            own=context.own,
         )
         self._tables: dict[str, TableRows] = {}
         self._grants: dict[str, Grants | None] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Timer
@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.pool import NullPool
 
 from core.errors import InvalidError
+from ingest.connectors.own import Own
 from ingest.model import SourceError
 
 KNOWN = frozenset({"sqlite", "postgresql", "mysql", "mariadb"})
@@ -28,13 +29,17 @@ class ReadOnlyDatabase:
     """A database that is read in short transactions; used from several threads.
 
     `only_reads`: the account may do nothing else; needed for databases whose connections are not made read-only here.
+    `own`: the installation's own files, which are not read.
     """
 
-    def __init__(self, url: str, base: Path, timeout_s: float, *, only_reads: bool = False) -> None:
+    def __init__(
+        self, url: str, base: Path, timeout_s: float, *, only_reads: bool = False, own: Sequence[Path] = ()
+    ) -> None:
         self._url = _checked_url(url, only_reads=only_reads)
         self._timeout_s = timeout_s
         self._kind = self._url.get_backend_name()
         self._file = base / (self._url.database or "") if self._kind == "sqlite" else None
+        self._own = Own(own)
         self._engine = _with_driver(self._make_engine, self._url)
 
     @property
@@ -47,8 +52,11 @@ class ReadOnlyDatabase:
         """A connection in a read-only transaction of its own.
 
         Raises:
-            SourceError: the database cannot be reached or refuses; `what` names what was tried.
+            SourceError: the database cannot be reached or refuses, or is the installation's own; `what` names what was
+                tried.
         """
+        if self._file is not None:
+            self._own.refuse(self._file)
         try:
             with self._engine.connect() as connection, self._transaction(connection):
                 if self._kind == "postgresql":
