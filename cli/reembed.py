@@ -42,6 +42,10 @@ AS = Annotated[
     ),
 ]
 FORCE = Annotated[bool, typer.Option("--force", help="Go on although the new encoder finds worse.")]
+LANGUAGE = Annotated[
+    str | None,
+    typer.Option("--language", help="Of BM25's terms, as in german; else as it was.", show_default=False),
+]
 BACK = Annotated[bool, typer.Option("--switch-back", help="Catch the former index up and make it live again.")]
 DROP = Annotated[bool, typer.Option("--drop", help="Remove every index that is not live; stops one being built.")]
 
@@ -55,6 +59,7 @@ def reembed(
     context: Context,
     *,
     encoder: ENCODER = None,
+    language: LANGUAGE = None,
     backend: BACKEND = None,
     rate: RATE = None,
     evaluate: EVALUATE = None,
@@ -63,11 +68,11 @@ def reembed(
     switch_back: BACK = False,
     drop: DROP = False,
 ) -> None:
-    """Build the index anew with another encoder beside the live one, then switch. Run again, it goes on."""
+    """Build the index anew beside the live one, with another encoder or language, then switch. Again, it goes on."""
     from cli.store import opened
 
-    if (encoder is not None) + switch_back + drop != 1:
-        raise InvalidError("say one of --encoder NAME, --switch-back, --drop")
+    if (encoder is not None or language is not None) + switch_back + drop != 1:
+        raise InvalidError("say one of --encoder NAME or --language NAME, --switch-back, --drop")
     if backend is not None:
         vars(context)["settings"] = context.settings.model_copy(update={"encoder_backend": backend})
     here = _works_here(context)
@@ -77,12 +82,13 @@ def reembed(
         if drop:
             _drop(context, store, here=here)
             return
+        encoder = _model(store) if encoder is None and language is not None else encoder
         path = evaluate or context.settings.reembed_evaluation
         after = encoder is not None and path is not None and _asks_built(path, as_, here=here)
         measured = None
         if encoder is not None and not after:
             measured = _measured(context, store, encoder, path, force=force)
-        number = _begin(store, encoder, judged=after)
+        number = _begin(store, encoder, language, judged=after)
         if here:
             judge = _Judge(context, store, path, as_ or "", force=force) if path is not None and after else None
             _build(context, store, rate, judge)
@@ -144,14 +150,22 @@ def _measured(context: Context, store: Store, encoder: str, path: Path | None, *
     return data(found)
 
 
-def _begin(store: Store, encoder: str | None, *, judged: bool) -> int:
+def _model(store: Store) -> str:
+    """The encoder in use, which a change of language alone keeps."""
+    from embed.generations import standing_generation
+
+    live = standing_generation(store.db)
+    return store.runtime.settings.encoder if live is None else live.model
+
+
+def _begin(store: Store, encoder: str | None, language: str | None, *, judged: bool) -> int:
     from embed.encoders.spec import canonical
     from ingest.rebuild import begin, begin_back
 
     if encoder is None:
         return begin_back(store.db)
     model = canonical(encoder)
-    return begin(store.db, store.runtime.stack.encoder_of(model), model, judged=judged)
+    return begin(store.db, store.runtime.stack.encoder_of(model), model, judged=judged, language=language)
 
 
 def _build(context: Context, store: Store, rate: float | None, judge: _Judge | None) -> None:

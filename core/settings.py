@@ -91,6 +91,12 @@ class Settings(BaseSettings):
     reembed_margin: float = Field(
         0.01, ge=0, le=1, description="How much lower nDCG@10 may be with the new encoder before it is refused."
     )
+    term_language: str = Field(
+        "english",
+        pattern=r"^[a-z]+$",
+        description="Language of the first index's terms, in English (`german`): which words BM25 leaves out, and how "
+        "the others are brought to their stems. `ambit reembed --language` changes it.",
+    )
     chunk_tokens: int = Field(
         200,
         ge=32,

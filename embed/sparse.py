@@ -72,7 +72,19 @@ class SparseEncoder:
             config = qdrant_edge.Bm25Config(k=params.k, b=params.b, avg_len=params.avg_len, language=params.language)
             return qdrant_edge.Bm25(config)
         except ValueError as error:
-            raise SettingError(f"the sparse parameters {params} are not usable: {error}") from error
+            raise SettingError(
+                f"BM25 cannot be set up so: {error}; the setting term_language names a language in English, as in german"
+            ) from error
+
+
+def usable(params: SparseParams) -> SparseParams:
+    """The parameters, if the engine takes them.
+
+    Raises:
+        SettingError: it does not, as for a language that it does not know.
+    """
+    SparseEncoder(params).encode_query("")
+    return params
 
 
 def _sorted(vector: qdrant_edge.SparseVector) -> SparseVector:

@@ -33,7 +33,7 @@ from embed.index.base import (
 )
 from embed.index.factory import make_index
 from embed.index.points import wrong_vector
-from embed.sparse import SparseEncoder, SparseParams
+from embed.sparse import SparseEncoder, SparseParams, usable
 from policies.scope import ReadScope
 
 _log = logging.getLogger(__name__)
@@ -116,8 +116,13 @@ class VectorStack:
             self._verified_encoder(live)
 
     def unheeded(self, live: LiveGeneration) -> str | None:
-        """That the setting names another encoder than the index was made by, and what to do; None: it does not."""
-        stated = self._settings.encoder
+        """That a setting names another encoder or language than the index has, and what to do; None: none does."""
+        stated, language = self._settings.encoder, self._settings.term_language
+        if "term_language" in self._settings.model_fields_set and language != live.sparse.language:
+            return (
+                f"the setting term_language (AMBIT_TERM_LANGUAGE) says {language!r} and the index was made for "
+                f"{live.sparse.language!r}: run `ambit reembed --language {language}` to change it, or mend the setting"
+            )
         if "encoder" not in self._settings.model_fields_set or canonical(stated) == canonical(live.model):
             return None
         return (
@@ -227,7 +232,8 @@ class VectorStack:
         return make_encoder(self._settings)
 
     def _first_params(self) -> SparseParams:
-        return SparseParams(avg_len=_TERMS_PER_TOKEN * self.chunk_tokens)
+        params = SparseParams(avg_len=_TERMS_PER_TOKEN * self.chunk_tokens, language=self._settings.term_language)
+        return usable(params)
 
     def _first_encoder(self) -> tuple[Encoder, str]:
         with self._lock:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, Select, delete, func, select
 from sqlalchemy.orm import Session
@@ -35,6 +35,7 @@ from embed.generations import (
     from_row,
     lock_generations,
 )
+from embed.sparse import usable
 from ingest.fill import fill
 from ingest.model import encoder_input
 from ingest.pipeline import Pipeline
@@ -55,16 +56,18 @@ class Progress:
     total: int
 
 
-def begin(db: Database, encoder: Encoder, model: str, *, judged: bool = False) -> int:
+def begin(db: Database, encoder: Encoder, model: str, *, judged: bool = False, language: str | None = None) -> int:
     """Notes that the index is to be built anew with `encoder`; the id of the generation, the same where it is begun.
 
     Args:
         model: how every process finds the encoder: a name, or a folder.
         judged: whether only a build that judges may make it live, as this was asked for last.
+        language: of the terms; None: as it was.
 
     Raises:
-        ConflictError: there is none yet, the live one is of that encoder already, another one is being built, or the
-            encoder would read stored chunks in part.
+        ConflictError: there is none yet, the live one is of that encoder and language already, another one is being
+            built, or the encoder would read stored chunks in part.
+        SettingError: no terms can be made in that language.
     """
     with db.write() as session:
         lock_generations(session)
@@ -72,19 +75,24 @@ def begin(db: Database, encoder: Encoder, model: str, *, judged: bool = False) -
         if live is None:
             raise ConflictError("there is no index yet; set `encoder` (AMBIT_ENCODER) before the first sync instead")
         building = _building(session)
+        sparse = from_row(live).sparse
+        if language is not None:
+            sparse = usable(replace(sparse, language=language))
         if building is not None:
-            if building.model != model:
+            if building.model != model or from_row(building).sparse != sparse:
                 raise ConflictError(
-                    f"generation {building.id} is being built with {building.encoder}; let it end, or stop it with "
-                    "`ambit reembed --drop`"
+                    f"generation {building.id} is being built with {building.encoder}, its terms in "
+                    f"{from_row(building).sparse.language}; let it end, or stop it with `ambit reembed --drop`"
                 )
             building.state = JUDGED if judged else BUILDING
             return building.id
-        if canonical(live.model or live.encoder) == canonical(model):
-            raise ConflictError(f"the live index is of {model!r} already; there is nothing to do")
+        if canonical(live.model or live.encoder) == canonical(model) and sparse == from_row(live).sparse:
+            raise ConflictError(
+                f"the live index is of {model!r} already, its terms in {sparse.language}; there is nothing to do"
+            )
         _refuse_cutting(session, encoder)
         state = JUDGED if judged else BUILDING
-        return add_generation(session, encoder, model, from_row(live).sparse, state=state).id
+        return add_generation(session, encoder, model, sparse, state=state).id
 
 
 def begin_back(db: Database) -> int:

@@ -222,7 +222,21 @@ def test_an_encoder_that_is_set_and_not_used_is_told(
     assert ambit(folder, "--json", "status").json["index"]["notice"] is None
 
 
-@pytest.mark.parametrize("options", [[], ["--encoder", OTHER, "--drop"], ["--drop", "--switch-back"]])
+def test_the_language_of_terms_is_changed_and_one_that_is_only_set_is_told(
+    made: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = made.settings.data_dir
+    monkeypatch.setenv("AMBIT_TERM_LANGUAGE", "german")
+    assert "`ambit reembed --language german`" in ambit(folder, "--json", "status").json["index"]["notice"]
+    ran = ambit(folder, "--json", "reembed", "--language", "german")
+    assert (ran.json["live"], ran.json["encoder"]) == (True, "word-hash"), ran.err
+    assert ambit(folder, "--json", "status").json["index"]["notice"] is None
+    assert ambit(folder, "--json", "reembed", "--language", "german").json["code"] == "conflict"
+    assert ambit(folder, "--json", "reembed", "--language", "klingon").json["code"] == "setting_invalid"
+    assert ambit(folder, "--json", "search", "subject2", "--as", "ana").json["results"]
+
+
+@pytest.mark.parametrize("options", [[], ["--encoder", OTHER, "--drop"], ["--drop", "--language", "german"]])
 def test_one_thing_at_a_time_is_asked_for(made: Installation, options: list[str]) -> None:
     assert ambit(made.settings.data_dir, "--json", "reembed", *options).json["code"] == "invalid"
 

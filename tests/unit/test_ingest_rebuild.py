@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from core.errors import ConflictError, NotFoundError
+from core.errors import ConflictError, NotFoundError, SettingError
 from core.tables import ChunkPoint, Document, Generation
+from embed.sparse import SparseEncoder
 from ingest import rebuild
 from ingest.deletion import move
 from ingest.rebuild import Progress, begin, begin_back, build, drop_marked, mark_dropped, progress, switch
@@ -278,3 +279,29 @@ def test_the_row_says_which_encoder_makes_the_vectors(ambit: Installation) -> No
     assert ambit.settings.encoder == "word-hash"
     assert found(ambit, 3)
     assert ambit.runtime.stack.encoder.name == OTHER
+
+
+def test_the_language_of_terms_changes_alone(ambit: Installation, files: Path) -> None:
+    write(files, 9, "Die Urlaubsanträge der Mitarbeiterinnen liegen beim Empfang.")
+    ambit.sync()
+    stack = ambit.runtime.stack
+    model = stack.generation().model
+    with pytest.raises(ConflictError, match="terms in english"):
+        begin(ambit.db, stack.encoder_of(model), model, language="english")
+    with pytest.raises(SettingError, match="klingon"):
+        begin(ambit.db, stack.encoder_of(model), model, language="klingon")
+    assert stack.generation().sparse.language == "english"
+    terms = SparseEncoder(stack.generation().sparse)
+    assert set(terms.encode_query("Urlaubsantrag").indices).isdisjoint(terms.encode_passage("Urlaubsanträge").indices)
+    number = begin(ambit.db, stack.encoder_of(model), model, language="german")
+    with pytest.raises(ConflictError, match="terms in german"):
+        begin(ambit.db, stack.encoder_of(OTHER), OTHER)
+    build(ambit.runtime.pipeline)
+    live = stack.generation()
+    assert (live.id, live.sparse.language, live.model) == (number, "german", model)
+    terms = SparseEncoder(live.sparse)
+    assert not set(terms.encode_query("Urlaubsantrag").indices).isdisjoint(
+        terms.encode_passage("Urlaubsanträge").indices
+    )
+    assert "Urlaubsanträge" in ambit.search("ana", "Urlaubsantrag", top_k=1)[0].text
+    ambit.check_consistent()
