@@ -73,7 +73,7 @@ class SparseEncoder:
             return qdrant_edge.Bm25(config)
         except ValueError as error:
             raise SettingError(
-                f"BM25 cannot be set up so: {error}; the setting term_language names a language in English, as in german"
+                f"BM25 cannot be set up so: {error}; the setting term_language is a language in English, as in german"
             ) from error
 
 
