@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from core.clock import db_now
+from core.errors import UnavailableError
 from core.lean import BEGUN
 from core.prepared import Prepared
 from core.snapshot import Snapshot
@@ -74,18 +75,27 @@ class Database:
         from the old state, so it is to be tried again.
 
         What PostgreSQL's own log, its replicas and any backup hold ends when those do.
+
+        Raises:
+            UnavailableError: the database refuses for now: it is in use, or its disk is full.
         """
         with self._turn(), self.engine.connect() as connection:
             driver: Any = connection.connection.driver_connection
-            if self.is_sqlite:
-                driver.execute("VACUUM")
-                return not driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            driver.autocommit = True
             try:
-                driver.execute("VACUUM")
-            finally:
-                driver.autocommit = False
-            return True
+                return self._vacuum(driver)
+            except self.engine.dialect.loaded_dbapi.Error as error:
+                raise UnavailableError("the database could not be rewritten for now; it is tried again") from error
+
+    def _vacuum(self, driver: Any) -> bool:
+        if self.is_sqlite:
+            driver.execute("VACUUM")
+            return not driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        driver.autocommit = True
+        try:
+            driver.execute("VACUUM")
+        finally:
+            driver.autocommit = False
+        return True
 
     def close(self) -> None:
         """Closes every pooled connection."""
