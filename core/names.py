@@ -14,8 +14,8 @@ _PROBE = re.compile(r"[a-z0-9@._:/ =,-]+")
 _THINGS = frozenset(
     {
         "action", "app", "connector", "directory", "effect", "encoder", "grant", "group", "groups", "kind", "model",
-        "models", "object", "operation", "outcome", "policy", "reason", "right", "rights", "route", "source", "sources",
-        "state",
+        "models", "object", "operation", "origin", "outcome", "policy", "reason", "right", "rights", "route", "source",
+        "sources", "state",
     }
 )  # fmt: skip
 """Fields that name something else than a person, whatever it is called."""
@@ -23,6 +23,10 @@ _STATES = frozenset({"before", "after"})
 _ABOUT = frozenset({"app", "directory", "grant", "group", "model", "policy", "route", "source"})
 """Fields that say what an object is about, where that is no person."""
 _IDS = frozenset({"id", "key"})
+_FIELDS = (
+    _THINGS | _STATES | _IDS | {"active", "admin", "attributes", "body", "email", "erased", "members", "people", "user"}
+)
+"""Words that are fields of objects, although a person may be called so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ class Names:
             if apart and (key in _IDS or key in _STATES):
                 struck[key] = self._other(one)
                 continue
-            named = self.token if key in self.keys else self.text(key)
+            named = self.token if key in self.keys - _FIELDS else self.text(key)
             whole = (about and key in _STATES) or (named != key and isinstance(one, dict))
             struck[named] = {"erased": self.token} if whole and one is not None else self.strike(one, key)
         return struck
