@@ -32,6 +32,9 @@ _TRUSTED_S = 0.5
 _WRITE_S = 60
 """Seconds that a writer waits for the others of SQLite."""
 
+_COMPACT_S = 5
+"""The same for one that rewrites the file, since all others wait for it meanwhile; it is tried again."""
+
 
 class Database:
     """The SQL truth. Opening it connects nothing; the first session does.
@@ -88,8 +91,12 @@ class Database:
 
     def _vacuum(self, driver: Any) -> bool:
         if self.is_sqlite:
-            driver.execute("VACUUM")
-            return not driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            driver.execute(f"PRAGMA busy_timeout = {_COMPACT_S * 1000}")
+            try:
+                driver.execute("VACUUM")
+                return not driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            finally:
+                driver.execute(f"PRAGMA busy_timeout = {_WRITE_S * 1000}")
         driver.autocommit = True
         try:
             driver.execute("VACUUM")

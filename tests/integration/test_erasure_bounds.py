@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from api.actors import at_the_machine
 from api.changes import Asked, perform
@@ -18,7 +18,7 @@ from api.schemas.sources import SourceBody
 from api.sources import create
 from core.clock import db_now
 from core.db import Database
-from core.errors import ConflictError
+from core.errors import ConflictError, UnavailableError
 from core.tables import (
     Approval,
     AuditEntry,
@@ -57,10 +57,10 @@ def test_people_whose_names_hold_the_name_stay(place: Installation) -> None:
     before = stored(place)
     row = ended(place, ask(place, "user.erase", "neil"))
     assert (row.state, row.proof["written"]) == ("proven", {}), row.proof
-    text = stored(place)
+    left = stored(place)
     assert _user(place, "neil--o") == ("o'neil@corp.example", {})
-    assert text.count("o'neil@corp.example") >= before.count("o'neil@corp.example") > 0
-    assert "user:neil--o" in text
+    assert left.count("o'neil@corp.example") >= before.count("o'neil@corp.example") > 0
+    assert "user:neil--o" in left
     assert whole(place) >= 1
 
 
@@ -118,9 +118,9 @@ def test_a_change_that_waits_is_known_by_whom_it_names(place: Installation) -> N
     }
     with place.db.write() as session:
         for name, (operation, args) in asked.items():
-            text = json.dumps([operation, args])
+            told = json.dumps([operation, args])
             row = Approval(
-                tenant_id=place.tenant, public_id=name, operation=operation, request=place.runtime.keyring.seal(text),
+                tenant_id=place.tenant, public_id=name, operation=operation, request=place.runtime.keyring.seal(told),
                 request_hash="", needs=[], summary="admin.user.put user=ana", effect={}, digest="", proposer="local:x",
                 hand="local:x", expires_at=db_now(),
             )  # fmt: skip
@@ -203,34 +203,30 @@ def test_the_file_of_several_tenants_may_name_anothers_namesake(alone: Installat
     assert row.state == "proven", row.proof
 
 
-def test_a_database_that_is_in_use_is_waited_for(alone: Installation, tmp_path: Path) -> None:
-    with alone.db.engine.connect() as connection:
-        connection.connection.driver_connection.execute("PRAGMA busy_timeout = 10")  # type: ignore[union-attr]
+def test_a_database_that_is_in_use_is_waited_for(
+    alone: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.db._COMPACT_S", 0)
     name = ask(alone, "user.erase", "ana")
     other = sqlite3.connect(tmp_path / "own" / "ambit.db", isolation_level=None)
-    compact = Database.compact
-    refused: list[str] = []
+    compact, refused = Database.compact, []
 
     def busy(self: Database) -> bool:
+        monkeypatch.setattr(Database, "compact", compact)
         other.execute("BEGIN IMMEDIATE")
         try:
-            with self.engine.connect() as connection:
-                connection.connection.driver_connection.execute("PRAGMA busy_timeout = 10")  # type: ignore[union-attr]
             return compact(self)
-        except Exception as error:
-            refused.append(type(error).__name__)
+        except UnavailableError as error:
+            refused.append(error.code)
             raise
         finally:
-            other.execute("ROLLBACK")
-            Database.compact = compact  # type: ignore[method-assign]
+            other.close()
 
-    Database.compact = busy  # type: ignore[method-assign]
-    try:
-        row = ended(alone, name)
-    finally:
-        Database.compact = compact  # type: ignore[method-assign]
-        other.close()
-    assert (row.state, refused, row.attempts) == ("proven", ["UnavailableError"], 1)
+    monkeypatch.setattr(Database, "compact", busy)
+    row = ended(alone, name)
+    assert (row.state, refused, row.attempts) == ("proven", ["unavailable"], 1)
+    with alone.db.read() as session:
+        assert session.execute(text("PRAGMA busy_timeout")).scalar_one() > 1000
 
 
 def test_one_whose_lease_went_to_another_worker_ends_there(
