@@ -122,6 +122,7 @@ class Erased:
             *(one.external_id for one in self._identities if len(one.external_id) > _CHANCE),
         }
         others -= self._shared(others)
+        others |= {one.name for one in self._identities if "=" in one.name}  # an LDAP DN is nobody else's
         forms += [form(one, token) for one in sorted(others - instead.keys())]
         bare = {one.name for one in self._identities if one.name and "@" not in one.name and one.name not in others}
         return Names(token, tuple(forms), frozenset({*self.keys, *bare}))

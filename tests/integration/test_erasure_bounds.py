@@ -101,6 +101,19 @@ def test_a_colleague_keeps_a_name_that_the_provisioner_told_of_both(place: Insta
     assert kept == {key: bodies[key] for key in ("bob", "eve")}
 
 
+def test_what_a_directory_calls_somebody_is_struck_within_texts(place: Installation) -> None:
+    name = "uid=alima,ou=people,dc=example"
+    with place.db.write() as session:
+        ana = session.scalars(select(User.id).where(User.key == "ana", User.tenant_id == place.tenant)).one()
+        told = {"authority": "ldap:corp", "kind": "user", "external_id": "0f3a77c1-22", "name": name}
+        session.add(ExternalIdentity(tenant_id=place.tenant, subject_id=ana, body={}, **told))
+        why = f"cannot read UID=alima,ou=people,dc=example: busy; group {name}x stays"
+        place.runtime.audit.append(session, place.tenant, "query", "local", {"why": why})
+    assert ended(place, ask(place, "user.erase", "ana")).state == "proven"
+    left = stored(place).lower()
+    assert left.count(name) == left.count(f"{name}x") == 1
+
+
 def test_who_had_the_id_before_is_struck_too(place: Installation) -> None:
     change(place, "user.delete", key="ana")
     place.add_user("ana", "staff")
