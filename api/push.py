@@ -19,6 +19,7 @@ from core.settings import Settings
 from core.tables import AclNode, Document, Item, Run, Source, Upload
 from ingest.deletion import await_move, move
 from ingest.dispatch import OPEN
+from ingest.erasure.asking import refuse_erasing
 from ingest.erasure.withheld import withheld
 from ingest.model import ItemRef
 from ingest.refs import dump_ref
@@ -33,7 +34,7 @@ def push(
 
     Raises:
         NotFoundError: there is no such source, or the app may not know of it.
-        ConflictError: the source is not a push source, or is paused, or the document was erased.
+        ConflictError: the source is not a push source, or is paused, or the document was or is being erased.
         InvalidError: the access does not fit.
         BodyTooLargeError: the content is larger than files may be.
     """
@@ -48,6 +49,8 @@ def push(
     known = session.scalars(
         select(Document).where(Document.source_id == source.id, Document.external_id == body.id)
     ).one_or_none()
+    if known is not None:
+        refuse_erasing(session, source.tenant_id, "document", known.id, f"{source.key}:{body.id}")
     target = _target(session, source, body, known)
     document = _document(session, source, body.id, target, known)
     run = _run(session, source, cred)

@@ -15,6 +15,7 @@ from core.errors import ConflictError, InvalidError, NotFoundError
 from core.tables import AclNode, Document, Run, Source, Tenant
 from ingest.connectors.registry import make
 from ingest.deletion import delete_documents
+from ingest.erasure.asking import refuse_erasing
 from ingest.model import ConnectorContext
 from ingest.queue import LISTED
 from ingest.runs import OPEN_RUN, cancel, prioritise
@@ -51,7 +52,7 @@ def create(session: Session, tenant: int, body: SourceBody) -> Source:
     """Registers a source, or takes up a deleted one again.
 
     Raises:
-        ConflictError: it exists.
+        ConflictError: it exists, or is being erased.
         InvalidError: its configuration or access does not fit.
     """
     row = session.scalars(select(Source).where(Source.tenant_id == tenant, Source.key == body.id)).one_or_none()
@@ -61,6 +62,7 @@ def create(session: Session, tenant: int, body: SourceBody) -> Source:
         row = Source(tenant_id=tenant, key=body.id, connector=body.connector, epoch_from=bump(session, tenant))
         session.add(row)
     else:
+        refuse_erasing(session, tenant, "source", row.id, f"source {row.key!r}")
         remember(session, tenant, "source", row, decisive(row))
     row.connector, row.config, row.base = body.connector, body.config, body.base
     row.access, row.schedule, row.max_access_age_s = body.access, body.schedule, body.max_access_age_s

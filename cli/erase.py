@@ -169,7 +169,7 @@ def _shown(out: Console, data: dict[str, Any]) -> None:
     for name, count in proof["written"].items():
         out.print(f"  written by an administrator, to be changed: {name}: {count}", markup=False)
     if proof["content"]:
-        told = ", ".join(proof["documents"])
-        out.print(f"  documents and sources say it themselves: {', '.join(proof['content'])} ({told})", markup=False)
+        told = f" ({', '.join(proof['documents'])})" if proof["documents"] else ""
+        out.print(f"  told and left as it is: {', '.join(proof['content'])}{told}", markup=False)
     if proof["copies"]:
         out.print(f"  the same text stands in {', '.join(proof['copies'])}", markup=False)

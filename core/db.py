@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from core.clock import db_now
+from core.errors import UnavailableError
 from core.lean import BEGUN
 from core.prepared import Prepared
 from core.snapshot import Snapshot
@@ -30,6 +31,9 @@ _TRUSTED_S = 0.5
 
 _WRITE_S = 60
 """Seconds that a writer waits for the others of SQLite."""
+
+_COMPACT_S = 5
+"""The same for one that rewrites the file, since all others wait for it meanwhile; it is tried again."""
 
 
 class Database:
@@ -74,18 +78,31 @@ class Database:
         from the old state, so it is to be tried again.
 
         What PostgreSQL's own log, its replicas and any backup hold ends when those do.
+
+        Raises:
+            UnavailableError: the database refuses for now: it is in use, or its disk is full.
         """
         with self._turn(), self.engine.connect() as connection:
             driver: Any = connection.connection.driver_connection
-            if self.is_sqlite:
-                driver.execute("VACUUM")
-                return not driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            driver.autocommit = True
+            try:
+                return self._vacuum(driver)
+            except self.engine.dialect.loaded_dbapi.Error as error:
+                raise UnavailableError("the database could not be rewritten for now; it is tried again") from error
+
+    def _vacuum(self, driver: Any) -> bool:
+        if self.is_sqlite:
+            driver.execute(f"PRAGMA busy_timeout = {_COMPACT_S * 1000}")
             try:
                 driver.execute("VACUUM")
+                return not driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             finally:
-                driver.autocommit = False
-            return True
+                driver.execute(f"PRAGMA busy_timeout = {_WRITE_S * 1000}")
+        driver.autocommit = True
+        try:
+            driver.execute("VACUUM")
+        finally:
+            driver.autocommit = False
+        return True
 
     def close(self) -> None:
         """Closes every pooled connection."""

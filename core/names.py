@@ -5,21 +5,28 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-_BEFORE, _AFTER = r"(?<!\w)(?<!\w[@.+-])", r"(?!\w|[@.+-]\w)"
+_BEFORE, _AFTER = r"(?<!\w)(?<!\w[@.+'-])", r"(?!\w|[@.+-]+\w)"
 _PROBE = re.compile(r"[a-z0-9@._:/ =,-]+")
 _THINGS = frozenset(
     {
         "action", "app", "connector", "directory", "effect", "encoder", "grant", "group", "groups", "kind", "model",
-        "models", "object", "operation", "outcome", "policy", "reason", "right", "rights", "route", "source", "sources",
-        "state",
+        "models", "object", "operation", "origin", "outcome", "policy", "reason", "right", "rights", "route", "source",
+        "sources", "state",
     }
 )  # fmt: skip
 """Fields that name something else than a person, whatever it is called."""
 _STATES = frozenset({"before", "after"})
+_ABOUT = frozenset({"app", "directory", "grant", "group", "model", "policy", "route", "source"})
+"""Fields that say what an object is about, where that is no person."""
+_IDS = frozenset({"id", "key"})
+_FIELDS = (
+    _THINGS | _STATES | _IDS | {"active", "admin", "attributes", "body", "email", "erased", "members", "people", "user"}
+)
+"""Words that are fields of objects, although a person may be called so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,11 @@ class Names:
     keys: frozenset[str] = field(default_factory=frozenset)
 
     @cached_property
+    def said(self) -> Names:
+        """The same without ids that stand alone: for what such an id may mean something else in."""
+        return replace(self, keys=frozenset())
+
+    @cached_property
     def _patterns(self) -> tuple[tuple[re.Pattern[str], str], ...]:
         return tuple((re.compile(one.pattern, re.IGNORECASE), one.instead) for one in self.forms)
 
@@ -100,13 +112,22 @@ class Names:
     def _object(self, value: Mapping[str, Any]) -> dict[str, Any]:
         if self._describes(value):
             return {"erased": self.token}
-        about = value.get("user") in self.keys
+        about, apart = value.get("user") in self.keys, _apart(value)
         struck = {}
         for key, one in value.items():
-            named = self.token if key in self.keys else self.text(key)
+            if apart and (key in _IDS or key in _STATES):
+                struck[key] = self._other(one)
+                continue
+            named = self.token if key in self.keys - _FIELDS else self.text(key)
             whole = (about and key in _STATES) or (named != key and isinstance(one, dict))
             struck[named] = {"erased": self.token} if whole and one is not None else self.strike(one, key)
         return struck
+
+    def _other(self, value: Any) -> Any:
+        """The id, or a state, of what is no person: it may be called the same."""
+        if not isinstance(value, dict):
+            return self.said.strike(value)
+        return {key: self.said.strike(one) if key in _IDS else self.strike(one, key) for key, one in value.items()}
 
     def _describes(self, value: Mapping[str, Any]) -> bool:
         """Whether an object is a description of it: it says who it is and what it is like."""
@@ -118,6 +139,16 @@ class Names:
         """As text, to be sealed."""
         forms = [[one.pattern, one.instead, one.probe] for one in self.forms]
         return json.dumps({"token": self.token, "forms": forms, "keys": sorted(self.keys)})
+
+
+def _apart(value: Mapping[str, Any]) -> bool:
+    """Whether an object says that it is about something else than a person."""
+    kind, operation = value.get("kind"), value.get("operation")
+    if isinstance(kind, str):
+        return kind.lower() not in ("user", "person")
+    if isinstance(operation, str):
+        return not operation.startswith("user.")
+    return "user" not in value and bool(_ABOUT & value.keys())
 
 
 def load_names(told: Mapping[str, Any]) -> Names:

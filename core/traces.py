@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     cast,
+    false,
     func,
     or_,
     select,
@@ -32,7 +33,7 @@ from sqlalchemy.orm import Session
 from core.audit import SEALED, Audit
 from core.names import Names
 from core.row_security import PARENTS
-from core.tables import AuditEntry, Base
+from core.tables import AuditEntry, Base, IdempotencyKey
 
 CONTENT = frozenset(
     {
@@ -50,15 +51,25 @@ WRITTEN = frozenset(
     }
 )  # fmt: skip
 """What an administrator wrote and must change: a rule without a name in it would be another rule."""
+ANYTHING = frozenset(
+    {
+        "config_object.body", "directory.config", "source.base", "source.config", "source.schedule",
+        "state_history.state", "user.attributes", "user.stated",
+    }
+)  # fmt: skip
+"""Where an id that stands alone may be anything, a team or a branch: it is told and stays. Other names are not."""
 SEALED_VALUES = frozenset({"approval.request", "erasure.names", "secret.sealed"})
 _BATCH = 500
 
 
 @dataclass(slots=True)
 class Found:
-    """How many values name something, by column; and the ids of documents that do."""
+    """How many values name something, by column; how many may, since its id stands there alone; and the ids of
+    documents that do.
+    """
 
     columns: Counter[str] = field(default_factory=Counter)
+    maybe: Counter[str] = field(default_factory=Counter)
     documents: set[int] = field(default_factory=set)
 
     def of(self, names: frozenset[str]) -> dict[str, int]:
@@ -91,6 +102,7 @@ def find(session: Session, tenant: int, names: Names) -> Found:
         for row in _rows(session, tenant, table, names):
             hits = {f"{table.name}.{name}" for name in _struck(table, row, names)}
             found.columns.update(hits)
+            found.maybe.update(f"{table.name}.{name}" for name in _maybe(table, row, names))
             document = row.get("id") if table.name == "document" else row.get("document_id")
             if document is not None and hits & CONTENT:
                 found.documents.add(document)
@@ -124,6 +136,8 @@ def strike(
         struck.update(f"{table.name}.{name}" for name in changed)
         if table.name == AuditEntry.__tablename__:
             changed["redaction"] = audit.redaction(row["mac"], {name: row[name] for name in SEALED} | changed)
+        if table.name == IdempotencyKey.__tablename__ and "key" in changed:
+            changed["key"] = f"{row['id']}-{changed['key']}"  # two that name it would become one
         where = [column == row[column.name] for column in table.primary_key]
         session.execute(update(table).where(*where).values(changed))
     return struck, None
@@ -131,8 +145,20 @@ def strike(
 
 def _struck(table: Table, row: Mapping[str, Any], names: Names) -> dict[str, Any]:
     """The columns that name it, each as it would be without the name."""
-    values = {one.name: names.strike(row[one.name], _at(one)) for one in searched(table)}
+    said = names.said
+    values = {
+        one.name: (said if f"{table.name}.{one.name}" in ANYTHING else names).strike(row[one.name], _at(one))
+        for one in searched(table)
+    }
     return {name: value for name, value in values.items() if value != row[name]}
+
+
+def _maybe(table: Table, row: Mapping[str, Any], names: Names) -> list[str]:
+    """The columns in which its id stands alone and may mean something else."""
+    loose = [one for one in searched(table) if f"{table.name}.{one.name}" in ANYTHING]
+    return [
+        one.name for one in loose if names.strike(row[one.name], _at(one)) != names.said.strike(row[one.name], _at(one))
+    ]
 
 
 def _at(column: Column[Any]) -> str:
@@ -143,14 +169,18 @@ def _at(column: Column[Any]) -> str:
 def _rows(
     session: Session, tenant: int, table: Table, names: Names, after: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Rows that may name it, whole but for what is binary; `after` an id: the next few alone, read at once."""
+    """Rows that may name it, whole but for what is binary; `after` an id: the next few alone, read at once and locked,
+    since two erasures may strike one row.
+    """
     columns = [one for one in table.c if not isinstance(one.type, LargeBinary) or one.name == "mac"]
-    told = or_(*(_holds(column, probe) for column in searched(table) for probe in sorted(names.probes)))
+    told = or_(false(), *(_holds(column, probe) for column in searched(table) for probe in sorted(names.probes)))
     statement = select(*columns).where(_mine(table, tenant), told).order_by(*table.primary_key)
     if after is None:
         found: Iterable[RowMapping] = session.execute(statement.execution_options(yield_per=_BATCH)).mappings()
     else:
-        found = session.execute(statement.where(table.c.id > after).limit(_BATCH + 1)).mappings().all()
+        found = (
+            session.execute(statement.where(table.c.id > after).limit(_BATCH + 1).with_for_update()).mappings().all()
+        )
     yield from map(dict, found)
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, Text, cast, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, NotFoundError
@@ -31,6 +31,8 @@ from policies.epoch import bump
 
 _CALLED = frozenset({"userName", "displayName", "formatted", "nickName", "value", "cn", "mail", "uid", "name"})
 """Fields of what another system says of somebody that hold names, addresses and numbers."""
+_APART = frozenset({"addresses", "entitlements", "groups", "manager", "roles", "x509Certificates"})
+"""Fields of it that say what others are called, or what is not theirs alone."""
 _DECISIVE = ("clearance",)
 _CHANCE = 7
 """An outside id of no more signs than that could be part of anything."""
@@ -113,15 +115,29 @@ class Erased:
         forms: list[Form] = []
         instead = self.instead(token)
         for key in self.keys:
-            forms += [form(key, instead[key], before=kind) for kind in ("user:", "User/", r"token:[^:\s]+:")]
+            forms += [form(key, instead[key], before=kind) for kind in ("user[:=]", "User/", r"token:[^:\s]+:")]
         forms += [form(one, instead[one]) for one in self.addresses]
         others = {
             *spoken(self._spoken_of()),
-            *(one.external_id for one in self._identities if len(one.external_id) > 7),
+            *(one.external_id for one in self._identities if len(one.external_id) > _CHANCE),
         }
+        others -= self._shared(others)
+        others |= {one.name for one in self._identities if "=" in one.name}  # an LDAP DN is nobody else's
         forms += [form(one, token) for one in sorted(others - instead.keys())]
         bare = {one.name for one in self._identities if one.name and "@" not in one.name and one.name not in others}
         return Names(token, tuple(forms), frozenset({*self.keys, *bare}))
+
+    def _shared(self, called: Iterable[str]) -> set[str]:
+        """Those of some names that another person goes by too, alone or as a part of theirs."""
+        forms = {one: form(one, "") for one in called}
+        body = func.lower(cast(ExternalIdentity.body, Text))
+        holds = [body.contains(one.probe, autoescape=True) for one in forms.values()]
+        mine = (ExternalIdentity.tenant_id == self._tenant, ExternalIdentity.kind == "user")
+        rows = self._session.scalars(
+            select(ExternalIdentity).where(*mine, ExternalIdentity.subject_id != self.id, or_(false(), *holds))
+        )
+        said = "\n".join(one for row in rows for one in _leaves(row.body))
+        return {name for name, one in forms.items() if re.search(one.pattern, said, re.IGNORECASE)}
 
     def _spoken_of(self) -> Iterator[str]:
         for one in self._identities:
@@ -176,15 +192,14 @@ def _unnamed_by_apps(session: Session, tenant: int, names: set[str]) -> None:
 
 def _rename_states(session: Session, tenant: int, erased: Erased, token: str) -> None:
     """Their earlier states keep what rules looked at, under the token; nothing else of them is needed."""
-    mine: tuple[ColumnElement[bool], ...] = (
-        StateHistory.tenant_id == tenant,
-        StateHistory.kind == "user",
-        StateHistory.subject_id == erased.id,
-    )
+    theirs: tuple[ColumnElement[bool], ...] = (StateHistory.tenant_id == tenant, StateHistory.kind == "user")
     names = erased.instead(token)
     rules = " ".join(session.scalars(select(Policy.condition).where(Policy.tenant_id == tenant)))
     looked_at = {*_DECISIVE, *re.findall(r"principal\.(?:attributes\.)?(\w+)", rules)}
-    for row in session.scalars(select(StateHistory).where(*mine)):
+    for row in session.scalars(select(StateHistory).where(*theirs, StateHistory.subject_id != erased.id)):
+        if row.state.get("key") in names:  # who had the id before
+            row.state = {**row.state, "key": names[row.state["key"]]}
+    for row in session.scalars(select(StateHistory).where(*theirs, StateHistory.subject_id == erased.id)):
         attributes = {name: one for name, one in (row.state.get("attributes") or {}).items() if name in looked_at}
         email = row.state.get("email")
         told = {"key": names.get(row.state.get("key", ""), token), "attributes": attributes, "stated": {}}
@@ -210,7 +225,8 @@ def _leaves(value: Any, at: str = "") -> Iterable[str]:
             yield value
     elif isinstance(value, dict):
         for key, one in value.items():
-            yield from _leaves(one, key)
+            if key not in _APART:
+                yield from _leaves(one, key)
     elif isinstance(value, list):
         for one in value:
             yield from _leaves(one, at)

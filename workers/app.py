@@ -31,7 +31,7 @@ SOFT_LIMITS_S: Final = {
     "encode": 1800,
     "place": 900,
     "finish": 900,
-    "purge": 900,
+    "purge": 3000,
     "profile": 900,
     "sweep": 300,
     "reconcile": 3000,

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from api import sources
 from core.tables import Source
+from ingest.erasure.asking import refuse_erasing
 from ingest.runs import prioritise
 from policies.epoch import bump, remember
 
@@ -50,6 +51,7 @@ def _change(session: Session, source: Source, wanted: dict[str, Any]) -> None:
     before = sources.decisive(source)
     elsewhere = any(getattr(source, name) != wanted[name] for name in ("connector", "config", "base"))
     if source.state == "deleted":
+        refuse_erasing(session, source.tenant_id, "source", source.id, f"source {source.key!r}")
         source.state, source.access_synced_at, source.content_synced_at = "active", None, None
         elsewhere = True
     if elsewhere:

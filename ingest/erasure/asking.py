@@ -21,6 +21,8 @@ from policies.rights import KINDS
 PROBES = 5
 PROBE_LENGTH = 60
 _LEAST = 6
+_RESERVED = frozenset({*KINDS, "everyone", "file", "http", "https", "ldap", "local", "mailto", "scim", "token"})
+"""Words before a colon that lead to something else than a place, although a source may be called so."""
 
 
 def erase_document(
@@ -44,8 +46,8 @@ def erase_document(
 
 def erase_source(session: Session, keyring: Keyring, source: Source, *, by: str, reason: str = "") -> Erasure:
     """Begins to erase a source with everything in it; its documents have been deleted before in this transaction."""
-    reserved = source.key in {*KINDS, "everyone"}
-    forms = () if reserved else (form(f"{source.key}:", f"{source.key}:erased", rest=True),)
+    told = form(f"{source.key}:", f"{source.key}:erased", before=r"(?<![:/])", rest=True)
+    forms = () if source.key in _RESERVED else (told,)
     row = Erasure(tenant_id=source.tenant_id, kind="source", subject_id=source.id, target=source.key)
     chunks = _chunks(session, Document.source_id == source.id)
     return _begin(session, row, _seal(keyring, Names("erased", forms)), by=by, reason=reason, chunks=chunks)
@@ -66,6 +68,18 @@ def erase_person(session: Session, keyring: Keyring, tenant: int, name: str, *, 
     forget(session, tenant, erased, token)
     row = Erasure(tenant_id=tenant, kind="person", subject_id=erased.id, target=token)
     return _begin(session, row, _seal(keyring, names), by=by, reason=names.text(reason))
+
+
+def refuse_erasing(session: Session, tenant: int, kind: str, subject: int, name: str) -> None:
+    """Refuses to take up again what still goes, since what is new of it would go as well.
+
+    Raises:
+        ConflictError: that is so.
+    """
+    mine = (Erasure.tenant_id == tenant, Erasure.kind == kind, Erasure.subject_id == subject)
+    found = session.scalars(select(Erasure.public_id).where(*mine, Erasure.state == "erasing")).first()
+    if found is not None:
+        raise ConflictError(f"{name} is being erased; try again once {found} has ended")
 
 
 def find_erasure(session: Session, tenant: int, name: str) -> Erasure:

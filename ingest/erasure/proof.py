@@ -15,7 +15,19 @@ from sqlalchemy.orm import Session
 
 from core.errors import UnavailableError
 from core.names import Form, Names, probe
-from core.tables import AclNode, Chunk, Document, DocumentVersion, Erasure, Generation, Item, Run, StateHistory, Upload
+from core.tables import (
+    AclNode,
+    Chunk,
+    Document,
+    DocumentVersion,
+    Erasure,
+    Generation,
+    Item,
+    Run,
+    StateHistory,
+    Tenant,
+    Upload,
+)
 from core.traces import CONTENT, WRITTEN, find, searched, tables
 from embed.generations import DROPPING
 from ingest.erasure import reading
@@ -38,15 +50,16 @@ def look(pipeline: Pipeline, row: Erasure, names: Names, texts: Sequence[str]) -
         generations = session.execute(
             select(Generation.id, Generation.collection).where(Generation.state != DROPPING)
         ).all()
+    quiet = bool(found.columns or copies) or _elsewhere(pipeline, row, names, texts)
     points = {one.collection: _points(pipeline, one.collection, row) for one in generations}
-    files, holding = _files(pipeline, names, texts, quiet=bool(found.columns or copies))
+    files, holding = _files(pipeline, names, texts, quiet=quiet)
     left = {**found.beside(CONTENT | WRITTEN), **rows}
     left |= {f"index {name}": count for name, count in points.items() if count}
     left |= {f"file {name}": 1 for name in holding}
     return {
         "left": left,
         "written": found.of(WRITTEN),
-        "content": found.of(CONTENT),
+        "content": found.of(CONTENT) | dict(sorted(found.maybe.items())),
         "documents": documents,
         "copies": copies,
         "scanned": {
@@ -112,6 +125,15 @@ def _copies(session: Session, tenant: int, texts: Sequence[str]) -> list[str]:
         .limit(SAMPLE)
     )
     return sorted(session.scalars(statement))
+
+
+def _elsewhere(pipeline: Pipeline, row: Erasure, names: Names, texts: Sequence[str]) -> bool:
+    """Whether another tenant of the same file says so too, rightly."""
+    if not pipeline.db.is_sqlite:
+        return False
+    with pipeline.db.read() as session:
+        others = session.scalars(select(Tenant.id).where(Tenant.id != row.tenant_id)).all()
+        return any(find(session, one, names).columns or _copies(session, one, texts) for one in others)
 
 
 def _any(conditions: Sequence[Any]) -> Any:

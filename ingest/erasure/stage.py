@@ -12,10 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.audit import Audit
 from core.clock import db_in, db_now
-from core.errors import AmbitError, UnavailableError
+from core.errors import AmbitError, LeaseLostError, UnavailableError
 from core.jobs import Claim, backoff_s, settle
 from core.names import Names, load_names
 from core.tables import Approval, Document, Erasure, Item, Source
+from core.telemetry import logger
 from core.traces import strike, struck_tables
 from ingest.dispatch import claim_erasure
 from ingest.erasure import proof, rows
@@ -34,6 +35,8 @@ def erase(pipeline: Pipeline) -> bool:
     with pipeline.heart.keeping(Erasure, [held]):
         try:
             _Erasing(pipeline, held).go_on()
+        except LeaseLostError:
+            logger().info("erasure.lost")
         except (AmbitError, SQLAlchemyError, OSError) as error:
             _later(pipeline, held, error)
     return True
@@ -118,10 +121,19 @@ class _Erasing:
         """What waits for a second person and names it would bring it back."""
         waiting = (Approval.tenant_id == self._tenant, Approval.request != "")
         for row in session.scalars(select(Approval).where(*waiting)).all():
-            asked = json.loads(self._keyring.open(row.request))
-            if self._names.strike(asked) != asked:
+            if self._asks(*json.loads(self._keyring.open(row.request))):
                 row.request, row.state = "", "stale" if row.state == "pending" else row.state
         session.flush()
+
+    def _asks(self, operation: str, args: dict[str, Any]) -> bool:
+        """Whether a change names it; what a group or an app is called names nobody."""
+        key = args.get("key") if operation.startswith("user.") else None
+        asked = [
+            key,
+            {name: one for name, one in args.items() if name != "key"},
+            self._names.text(str(args.get("key"))),
+        ]
+        return self._names.strike(asked[:2]) != asked[:2] or asked[2] != str(args.get("key"))
 
     def _add(self, session: Any, done: Counter[str]) -> None:
         """Counts what was done, in the transaction that did it."""

@@ -34,6 +34,8 @@ ANA = Names(
         ("ana@example.com.au, diana@example.com", "ana@example.com.au, diana@example.com"),
         ("ANA LIMA left; Ana Limassol stayed", "erased-1 left; Ana Limassol stayed"),
         ("group:ana", "group:ana"),
+        ("o'ana@example.com", "o'ana@example.com"),
+        ("user:ana--b and user:ana..b", "user:ana--b and user:ana..b"),
         ("ana", "ana"),
     ],
 )
@@ -52,6 +54,16 @@ def test_a_text_loses_exactly_the_name(text: str, left: str) -> None:
         ({"id": "ana", "email": "x@y.org", "attributes": {"room": 3}}, {"erased": "erased-1"}),
         ({"id": "ana", "what": 1}, {"id": "erased-1", "what": 1}),
         (
+            {"group": "ana", "before": None, "after": {"id": "ana"}},
+            {"group": "ana", "before": None, "after": {"id": "ana"}},
+        ),
+        ({"kind": "Group", "id": "ana"}, {"kind": "Group", "id": "ana"}),
+        ({"kind": "user", "key": "ana"}, {"kind": "user", "key": "erased-1"}),
+        (
+            {"operation": "group.put", "after": {"id": "ana", "by": "ana"}},
+            {"operation": "group.put", "after": {"id": "ana", "by": "erased-1"}},
+        ),
+        (
             {"user": "ana", "before": {"givenName": "Ana"}, "after": None},
             {"user": "erased-1", "before": {"erased": "erased-1"}, "after": None},
         ),
@@ -61,6 +73,14 @@ def test_a_text_loses_exactly_the_name(text: str, left: str) -> None:
 def test_json_loses_it_too(value: Any, left: Any) -> None:
     assert ANA.strike(value) == left
     assert ANA.strike(left) == left, "what was struck names nobody"
+
+
+def test_who_is_called_like_a_field_takes_no_field() -> None:
+    admin = Names("erased-1", (), frozenset({"admin", "user", "after"}))
+    value = {"user": "admin", "after": {"origin": "admin", "admin": {"active": True}}, "by": "admin"}
+    assert admin.strike(value) == {"user": "erased-1", "after": {"erased": "erased-1"}, "by": "erased-1"}
+    state = {"group": "staff", "after": {"origin": "admin", "admin": {"active": True}}}
+    assert admin.strike(state) == state
 
 
 def test_names_are_kept_as_text() -> None:
