@@ -112,7 +112,8 @@ class Names:
     def _object(self, value: Mapping[str, Any]) -> dict[str, Any]:
         if self._describes(value):
             return {"erased": self.token}
-        about, apart = value.get("user") in self.keys, _apart(value)
+        user = value.get("user")
+        about, apart = isinstance(user, str) and user in self.keys, _apart(value)
         struck = {}
         for key, one in value.items():
             if apart and (key in _IDS or key in _STATES):

@@ -68,6 +68,7 @@ def test_a_text_loses_exactly_the_name(text: str, left: str) -> None:
             {"user": "erased-1", "before": {"erased": "erased-1"}, "after": None},
         ),
         ([1, None, True, 2.5], [1, None, True, 2.5]),
+        ({"user": ["ana", {"user": {}}], "kind": []}, {"user": ["erased-1", {"user": {}}], "kind": []}),
     ],
 )
 def test_json_loses_it_too(value: Any, left: Any) -> None:
