@@ -21,7 +21,8 @@ SAME = {"PATCH /v1/sources/{key}", "PUT /v1/apps/{key}", "PUT /v1/classification
 ELSEWHERE = {
     "DELETE /v1/access/break-glass/{glass}", "DELETE /v1/keys/{prefix}", "POST /v1/access/break-glass",
     "POST /v1/access/entries/{entry}/waive", "POST /v1/approvals/{approval}/approve",
-    "POST /v1/approvals/{approval}/reject", "POST /v1/directories/{key}/sync", "POST /v1/runs/{run_id}/approve",
+    "POST /v1/approvals/{approval}/reject", "POST /v1/directories/{key}/sync", "POST /v1/erasures/{erasure}/verify",
+    "POST /v1/runs/{run_id}/approve", "POST /v1/sources/{key}/readmit",
     "POST /v1/runs/{run_id}/cancel", "POST /v1/runs/{run_id}/pause", "POST /v1/runs/{run_id}/reject",
     "POST /v1/runs/{run_id}/resume", "POST /v1/sources/{key}/sync", "POST /scim/v2/.search",
     *(f"{verb} /scim/v2/{kind}/{{key}}" for verb in ("PUT", "PATCH", "DELETE") for kind in ("Users", "Groups")),

@@ -67,7 +67,7 @@ ASKED = [
     Asked("POST", "/v1/query", "source", "chat", "eve", 200, {"query": "heron", "filters": {"sources": ["{}"]}}),
     Asked("GET", "/v1/runs/{}", "run", "narrow", None, 404),
     Asked("GET", "/v1/jobs/{}", "run", "narrow", None, 404),
-    *_administer("GET /v1/documents/{}\nDELETE /v1/documents/{}", "document"),
+    *_administer("GET /v1/documents/{}\nDELETE /v1/documents/{}\nPOST /v1/documents/{}/erase", "document"),
     Asked("PUT", "/v1/access/entries", "document", body={"document": "{}", "entries": []}),
     *(
         Asked("POST", f"/v1/access/{question}", "document", body={"document": "{}", "user": "bob"})
@@ -79,7 +79,8 @@ ASKED = [
     *_administer("POST /v1/runs/{}/approve\nPOST /v1/runs/{}/reject\nPOST /v1/runs/{}/pause", "run"),
     *_administer("POST /v1/runs/{}/resume", "run"),
     *_administer("GET /v1/sources/{}\nDELETE /v1/sources/{}", "source"),
-    *_administer("POST /v1/sources/{}/sync\nPOST /v1/sources/{}/retry", "source"),
+    *_administer("POST /v1/sources/{}/sync\nPOST /v1/sources/{}/retry\nPOST /v1/sources/{}/erase", "source"),
+    Asked("POST", "/v1/sources/{}/readmit", "source", body={"id": "a.md"}),
     *_administer("GET /v1/runs?source={}\nGET /v1/access/entries?source={}", "source"),
     Asked("PATCH", "/v1/sources/{}", "source", body={"schedule": {}}),
     Asked("PUT", "/v1/access/entries", "source", body={"place": "{}:", "entries": []}),
