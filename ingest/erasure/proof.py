@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from core.errors import UnavailableError
@@ -120,7 +120,7 @@ def _copies(session: Session, tenant: int, texts: Sequence[str]) -> list[str]:
     statement = (
         select(Document.public_id)
         .join(Chunk, Chunk.document_id == Document.id)
-        .where(Document.tenant_id == tenant, Chunk.tenant_id == tenant, _any(holds))
+        .where(Document.tenant_id == tenant, Chunk.tenant_id == tenant, or_(*holds))
         .distinct()
         .limit(SAMPLE)
     )
@@ -134,13 +134,6 @@ def _elsewhere(pipeline: Pipeline, row: Erasure, names: Names, texts: Sequence[s
     with pipeline.db.read() as session:
         others = session.scalars(select(Tenant.id).where(Tenant.id != row.tenant_id)).all()
         return any(find(session, one, names).columns or _copies(session, one, texts) for one in others)
-
-
-def _any(conditions: Sequence[Any]) -> Any:
-    first, *others = conditions
-    for one in others:
-        first = first | one
-    return first
 
 
 def _files(pipeline: Pipeline, names: Names, texts: Sequence[str], *, quiet: bool) -> tuple[int, list[str]]:
@@ -158,7 +151,8 @@ def _files(pipeline: Pipeline, names: Names, texts: Sequence[str], *, quiet: boo
         "wanted": [[one.probe, one.pattern] for one in forms],
     }
     reader = [sys.executable, str(Path(reading.__file__))]
-    done = subprocess.run(reader, input=json.dumps(asked).encode(), capture_output=True, check=False)  # noqa: S603 - our own file
+    told_to = json.dumps(asked).encode()
+    done = subprocess.run(reader, input=told_to, capture_output=True, check=False)  # noqa: S603 - our own file
     if done.returncode:
         raise UnavailableError("the files of the data folder could not be read; `ambit doctor` says what is wrong")
     told = json.loads(done.stdout)
