@@ -99,11 +99,14 @@ def claim_garbage(session: Session, generation: int, *, limit: int, lease_s: flo
 
 def claim_erasure(session: Session, *, lease_s: float) -> Claim | None:
     """The oldest erasure that is due."""
-    ids = session.scalars(
-        select(Erasure.id).where(Erasure.state == "erasing", due(Erasure)).order_by(Erasure.id).limit(1)
-    ).all()
+    ids = session.scalars(_erasable().order_by(Erasure.id).limit(1)).all()
     claims = claim(session, Erasure, ids, lease_s=lease_s) if ids else []
     return claims[0] if claims else None
+
+
+def erasure_waits(session: Session) -> bool:
+    """Whether an erasure is due."""
+    return _ERASABLE.first(session) is not None
 
 
 def work_waits(session: Session, stage: str, *, backlog: int = 0) -> bool:
@@ -122,13 +125,17 @@ def _waiting(stage: str) -> Sequence[Prepared]:
         rows = [
             select(DocumentVersion.id).where(DocumentVersion.state == "old"),
             select(PointGarbage.id).where(due(PointGarbage)),
-            select(Erasure.id).where(Erasure.state == "erasing", due(Erasure)),
+            _erasable(),
         ]
     elif stage == "profile":
         rows = [unseen_versions()]
     else:
         rows = [select(Item.id).where(*_ready(stage))]
     return [Prepared(one.limit(1)) for one in rows]
+
+
+def _erasable() -> Select[int]:
+    return select(Erasure.id).where(Erasure.state == "erasing", due(Erasure))
 
 
 def ready_runs() -> Select[int]:
@@ -145,3 +152,4 @@ def release_leases(session: Session) -> None:
 
 
 _LISTABLE = Prepared(select(Run.id).where(Run.state.in_(UNLISTED), due(Run)).limit(1))
+_ERASABLE = Prepared(_erasable().limit(1))

@@ -46,7 +46,6 @@ class ErasureView(View):
     @classmethod
     def of(cls, row: Erasure) -> Self:
         """As it stands."""
-        done = {name: count for name, count in row.done.items() if name != "garbage"}
         return cls(
             id=row.public_id,
             kind=row.kind,
@@ -56,6 +55,6 @@ class ErasureView(View):
             asked_by=row.asked_by,
             created_at=row.created_at,
             ended_at=row.ended_at,
-            done=done,
+            done=row.done,
             proof=row.proof,
         )

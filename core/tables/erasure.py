@@ -36,6 +36,8 @@ class Erasure(Leased, Base):
     reason: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(default=db_now())
     ended_at: Mapped[datetime | None]
+    garbage_until: Mapped[int | None]
+    """Id of the newest point that waited to be removed from the index when the rows were gone; null: they are not."""
     done: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """How many rows went and values were struck, by table and by column."""
     proof: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -18,7 +18,7 @@ from core.names import Names, load_names
 from core.tables import Approval, Document, Erasure, Item, Source
 from core.telemetry import logger
 from core.traces import strike, struck_tables
-from ingest.dispatch import claim_erasure
+from ingest.dispatch import claim_erasure, erasure_waits
 from ingest.erasure import proof, rows
 from ingest.pipeline import Pipeline
 
@@ -28,6 +28,9 @@ AGAIN_S = 0.5
 
 def erase(pipeline: Pipeline) -> bool:
     """Goes on with one erasure, if one is due."""
+    with pipeline.db.read() as session:
+        if not erasure_waits(session):
+            return False
     with pipeline.db.write() as session:
         held = claim_erasure(session, lease_s=pipeline.settings.lease_s)
     if held is None:
@@ -77,33 +80,34 @@ class _Erasing:
 
     def _removed(self) -> bool:
         """Whether the rows and points of a document or source are gone."""
-        if self._row.kind == "person":
-            return True
+        return self._row.kind == "person" or (self._emptied() and self._unpointed())
+
+    def _emptied(self) -> bool:
+        """Removes the documents, a few a transaction; False: a worker holds an item of one."""
         mine = Document.id if self._row.kind == "document" else Document.source_id
         while True:
             with self._pipeline.db.write(self._tenant) as session:
                 found = (Document.tenant_id == self._tenant, mine == self._row.subject_id)
                 ids = session.scalars(select(Document.id).where(*found).limit(rows.DOCUMENTS_AT_ONCE)).all()
                 if not ids:
-                    break
+                    return True
                 if rows.being_worked_on(session, Item.document_id.in_(ids)):
                     return False
                 self._add(session, rows.remove_documents(session, self._tenant, ids))
-        with self._pipeline.db.write(self._tenant) as session:
-            source = session.get(Source, self._row.subject_id) if self._row.kind == "source" else None
-            if source is not None:
-                self._add(session, rows.remove_source(session, self._tenant, source))
-            self._add(session, rows.remove_facets(session, self._tenant))
-        return self._unpointed()
 
     def _unpointed(self) -> bool:
-        """Whether the index has removed the points that were noted by the time the rows went."""
-        with self._pipeline.db.write() as session:
-            mark = self._row.done.get("garbage")
-            if mark is None:
-                self._row.done = {**self._row.done, "garbage": (mark := rows.last_garbage(session))}
-                settle(session, Erasure, self._held, done=self._row.done)
-            return not rows.garbage_waits(session, mark)
+        """Removes, once, what hung on the documents; then whether the index has removed the points noted by then."""
+        until = self._row.garbage_until
+        if until is None:
+            with self._pipeline.db.write(self._tenant) as session:
+                source = session.get(Source, self._row.subject_id) if self._row.kind == "source" else None
+                if source is not None:
+                    self._add(session, rows.remove_source(session, self._tenant, source))
+                self._add(session, rows.remove_facets(session, self._tenant))
+                until = rows.last_garbage(session)
+                settle(session, Erasure, self._held, garbage_until=until)
+        with self._pipeline.db.read() as session:
+            return not rows.garbage_waits(session, until)
 
     def _struck(self) -> bool:
         """Puts the token in the stead of the names, a few rows at a time."""
@@ -127,13 +131,9 @@ class _Erasing:
 
     def _asks(self, operation: str, args: dict[str, Any]) -> bool:
         """Whether a change names it; what a group or an app is called names nobody."""
-        key = args.get("key") if operation.startswith("user.") else None
-        asked = [
-            key,
-            {name: one for name, one in args.items() if name != "key"},
-            self._names.text(str(args.get("key"))),
-        ]
-        return self._names.strike(asked[:2]) != asked[:2] or asked[2] != str(args.get("key"))
+        key, rest = args.get("key"), {name: one for name, one in args.items() if name != "key"}
+        names = self._names if operation.startswith("user.") else self._names.said
+        return bool(names.strike(key) != key or self._names.strike(rest) != rest)
 
     def _add(self, session: Any, done: Counter[str]) -> None:
         """Counts what was done, in the transaction that did it."""
@@ -146,7 +146,7 @@ class _Erasing:
     def _prove(self) -> None:
         found = proof.look(self._pipeline, self._row, self._names, self._texts)
         state = "proven" if proof.clean(found) else "left"
-        done = {name: count for name, count in self._row.done.items() if name != "garbage"}
+        done = self._row.done
         with self._pipeline.db.write(self._tenant) as session:
             ended = {"state": state, "proof": found, "done": done, "ended_at": db_now(), "lease_until": None}
             settle(session, Erasure, self._held, **ended)

@@ -36,8 +36,12 @@ def readmit(session: Session, keyring: Keyring, source: int, external_id: str) -
 
 def withheld(session: Session, keyring: Keyring, source: int, external_ids: Iterable[str]) -> set[str]:
     """Those of some objects of a source that are kept out."""
-    if session.scalars(select(ErasedObject.id).where(ErasedObject.source_id == source).limit(1)).first() is None:
+    ids = list(external_ids)
+    if (
+        not ids
+        or session.scalars(select(ErasedObject.id).where(ErasedObject.source_id == source).limit(1)).first() is None
+    ):
         return set()
-    named = {digest(keyring, source, one): one for one in external_ids}
+    named = {digest(keyring, source, one): one for one in ids}
     mine = (ErasedObject.source_id == source, ErasedObject.digest.in_(list(named)))
     return {named[one] for one in session.scalars(select(ErasedObject.digest).where(*mine))}

@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("garbage_until", BIG, nullable=True),
         sa.Column("done", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("proof", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("state", sa.String(), nullable=False),

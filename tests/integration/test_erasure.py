@@ -21,7 +21,7 @@ from api.changes import Asked, perform
 from core.audit_chain import chain_tenant, verify
 from core.db import Database
 from core.errors import ConflictError, NotFoundError
-from core.tables import AuditEntry, Base, Chunk, Document, Erasure, Facet, Principal, Source, StateHistory, User
+from core.tables import AuditEntry, Base, Chunk, Document, Erasure, Facet, Principal, StateHistory, User
 from policies import nodes
 from policies.decide import decide
 from policies.directory import put_app, put_tenant, put_user, set_containers
@@ -141,10 +141,6 @@ def test_a_document_that_may_return_does_and_copies_are_told(place: Installation
 
 
 def test_a_source_goes_with_everything_in_it(place: Installation, tmp_path: Path) -> None:
-    with place.db.write() as session:
-        source = session.scalars(select(Source)).one()
-        node = nodes.find(session, source.id, "hr") if hasattr(nodes, "find") else None
-        assert node is None or node.source_id == source.id
     row = ended(place, ask(place, "source.erase", "files", reason="the contract ended"))
     assert (row.state, row.target, row.proof["left"]) == ("proven", "files", {})
     text = stored(place)
